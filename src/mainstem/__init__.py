@@ -1,0 +1,1 @@
+"""mainstem: a self-hosted customer data platform."""
