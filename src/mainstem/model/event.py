@@ -1,0 +1,72 @@
+"""What a client sent and what it becomes: one request on the log, one event in the pipeline.
+
+Events stay JSON objects. The Tracking API promises that unknown keys travel on untouched and the filter
+language reaches any path, so a fixed shape would lose what users send; what the pipeline itself relies on
+stands beside the object as typed fields. Source: Tracking API reference, "Common fields".
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+type_of_letter: Final = {
+    "t": "track", "i": "identify", "p": "page", "s": "screen", "g": "group", "a": "alias",
+}  # fmt: skip
+EVENT_TYPES: Final = frozenset(type_of_letter.values())
+
+MAX_EVENT_BYTES: Final = 32 * 1024
+MAX_BATCH_BYTES: Final = 500 * 1024
+MAX_BATCH_EVENTS: Final = 2_500
+MAX_MESSAGE_ID_CHARACTERS: Final = 100
+MAX_PROPERTIES: Final = 10_000
+
+
+class Received(msgspec.Struct, frozen=True, array_like=True):
+    """One accepted request, as it lies on the event log.
+
+    `kind` is one of EVENT_TYPES or "batch" (also for /v1/import and /v1/b); `body` is the JSON object as
+    received, inflated, at most 32 KB or, for a batch, 500 KB. `ip` is the peer (or what a trusted proxy
+    says it was), "" when unknown. `channel` is "server", "browser" or "mobile", from the route.
+    """
+
+    received_at_ms: int
+    source_id: str
+    kind: str
+    ip: str
+    channel: str
+    body: bytes
+
+
+class Event(msgspec.Struct):
+    """One event on its way through the pipeline.
+
+    `payload` is the JSON object that destinations get; steps never mutate it, they replace it.
+    `user` is what order is kept by: the userId, else the anonymousId.
+    """
+
+    source_id: str
+    workspace_id: str
+    type: str
+    message_id: str
+    user: str
+    received_at_ms: int
+    payload: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The name it is counted under: a track's event, a page's or screen's name, else ""."""
+        name = self.payload.get("event" if self.type == "track" else "name") if self.type in _NAMED else None
+        return name if isinstance(name, str) else ""
+
+    @property
+    def app_version(self) -> str:
+        """context.app.version, the version that the delivery overview groups by; "" when absent."""
+        context = self.payload.get("context")
+        app = context.get("app") if isinstance(context, dict) else None
+        version = app.get("version") if isinstance(app, dict) else None
+        return version if isinstance(version, str) else ""
+
+
+_NAMED: Final = frozenset({"track", "page", "screen"})

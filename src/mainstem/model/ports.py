@@ -1,0 +1,234 @@
+"""The roles that storage plays for the data plane. Engines implement them; only `app.py` picks an engine.
+
+A method is here because two callers or two engines need it. All times are Unix milliseconds.
+Every method may raise EngineUnavailable (full disk, lost connection): nothing was done, and the caller may
+try again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from mainstem.model.outcome import OutcomeKey, Tally
+
+
+class Block(msgspec.Struct, frozen=True):
+    """Records that became durable together. `position` grows by at least one from block to block."""
+
+    position: int
+    records: Sequence[bytes]
+
+
+class EventLog(Protocol):
+    """Requests between HTTP and the pipeline. Durable, in order, read at least once."""
+
+    async def append(self, record: bytes) -> None:
+        """Return once the record is on disk. Calls that wait at the same time share one fsync."""
+
+    def read(self, after: int, limit_bytes: int) -> Sequence[Block]:
+        """Return blocks after position `after`, oldest first, at least one if there is any, until
+        `limit_bytes` of records are gathered. Empty when all is read."""
+
+    def newest(self) -> int:
+        """The position of the newest block, 0 when there is none."""
+
+    def wait(self, timeout_seconds: float) -> None:
+        """Return when something was appended since the last wait, or after the timeout."""
+
+    def prune(self, through: int) -> None:
+        """Forget blocks up to and including position `through`."""
+
+
+class NewDelivery(msgspec.Struct, frozen=True):
+    """An event that a destination shall get. `lane` is a stable 32-bit hash of the event's user: deliveries
+    of one destination and lane go out one after the other. `body` is the event as JSON."""
+
+    destination_id: str
+    lane: int
+    source_id: str
+    message_id: str
+    event_type: str
+    event_name: str
+    app_version: str
+    received_at_ms: int
+    body: bytes
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """A queued delivery. `attempts` counts finished attempts; `due_at_ms` is 0 until the first failed;
+    `progress` is what the connector finished already (a bit per webhook); `reason` is why the last failed."""
+
+    id: int
+    new: NewDelivery
+    attempts: int
+    due_at_ms: int
+    first_attempt_at_ms: int
+    progress: int
+    reason: str
+
+
+class TrackedUser(msgspec.Struct, frozen=True, array_like=True):
+    """Ids seen together in an event that counts for MTU; "" for an id that is absent. `day` is the Unix day."""
+
+    day: int
+    source_id: str
+    user_id: str
+    anonymous_id: str
+
+
+class NewDeadLetter(msgspec.Struct, frozen=True):
+    """An event set aside because a step or connector failed on it. `destination_id` is "" when it failed
+    before the fan-out; `where` names the step or connector; `error` is one line without secrets; `body` is
+    the event as JSON (or the request as received when it could not be read)."""
+
+    at_ms: int
+    source_id: str
+    destination_id: str
+    message_id: str
+    where: str
+    error: str
+    body: bytes
+
+
+class Processed(msgspec.Struct):
+    """What the pipeline made of the records up to `position`; saved whole or not at all."""
+
+    position: int
+    deliveries: Sequence[NewDelivery] = ()
+    tallies: Mapping[OutcomeKey, Tally] = {}
+    seen: Sequence[int] = ()
+    users: Sequence[TrackedUser] = ()
+    dead: Sequence[NewDeadLetter] = ()
+
+
+class PipelineStore(Protocol):
+    """The pipeline's memory and its results: one transaction per batch, so a crash repeats a batch whole and
+    nothing is counted or queued twice."""
+
+    def position(self) -> int:
+        """The last position saved, 0 at the start."""
+
+    def already_seen(self, ids: Sequence[int], now_ms: int) -> set[int]:
+        """Return those of `ids` (63-bit hashes of workspace and messageId) saved within the last 24 hours or
+        more. Best effort above the configured number of ids: the oldest are forgotten first."""
+
+    def save(self, batch: Processed) -> None:
+        """Queue, count, remember and advance in one transaction; wakes the delivery workers."""
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """A delivery that reached its outcome."""
+
+    id: int
+    key: OutcomeKey
+    retries: int
+    dead: NewDeadLetter | None = None
+
+
+class Retry(msgspec.Struct, frozen=True):
+    """A delivery to be tried again at `due_at_ms`, after its `attempts`-th attempt failed for `reason`."""
+
+    id: int
+    attempts: int
+    due_at_ms: int
+    first_attempt_at_ms: int
+    progress: int
+    reason: str
+
+
+class DeliveryQueue(Protocol):
+    """Deliveries between the pipeline and the connectors; a delivery stays until it is settled."""
+
+    def destinations(self) -> Sequence[str]:
+        """Ids of the destinations that have deliveries waiting."""
+
+    def take(self, destination_id: str, after: int, limit: int, share: tuple[int, int]) -> Sequence[Delivery]:
+        """Return waiting deliveries with an id over `after`, in order of id, at most `limit`, whose
+        lane % share[1] == share[0]. Taking does not remove or mark them."""
+
+    def get(self, ids: Sequence[int]) -> Sequence[Delivery]:
+        """Return these deliveries, as far as they still wait, in order of id."""
+
+    def settle(self, settled: Sequence[Settled], retries: Sequence[Retry]) -> None:
+        """Remove and count the settled ones and note the retries, in one transaction."""
+
+    def wait(self, timeout_seconds: float) -> None:
+        """Return when deliveries were queued since the last wait of this worker, or after the timeout."""
+
+
+class OutcomeQuery(msgspec.Struct, frozen=True):
+    """Which outcomes to add up. `bucket_minutes` is 1, 60 or 1,440, aligned to UTC; the window is
+    [start_minute, end_minute). `group_by` names fields of OutcomeKey; empty `filters` lists match all."""
+
+    source_ids: Sequence[str]
+    stages: Sequence[str]
+    start_minute: int
+    end_minute: int
+    bucket_minutes: int
+    destination_id: str | None = None
+    group_by: Sequence[str] = ()
+    filters: Mapping[str, Sequence[str]] = {}
+
+
+class OutcomeCount(msgspec.Struct, frozen=True):
+    """One bucket of one group: `group` holds the values of `group_by`, in its order."""
+
+    group: tuple[str, ...]
+    bucket_minute: int
+    count: int
+    retries: int
+
+
+class UserCount(msgspec.Struct, frozen=True):
+    """Distinct ids of a period up to and including `day` (Unix day), for a source or "" for the workspace."""
+
+    source_id: str
+    day: int
+    identified: int
+    anonymous: int
+    anonymous_identified: int
+
+
+class OutcomeStore(Protocol):
+    """What the metrics operations read."""
+
+    def counts(self, query: OutcomeQuery) -> Sequence[OutcomeCount]:
+        """Counts of non-empty buckets, unordered. Minute buckets reach back 48 hours, hours and days 31 days."""
+
+    def waiting(self, destination_id: str) -> Mapping[str, int]:
+        """Deliveries that wait for a retry, by the reason of the last failure; "" for not yet tried."""
+
+    def api_calls(self, source_ids: Sequence[str], first_day: int, last_day: int) -> Mapping[tuple[str, int], int]:
+        """Events accepted past schema control, by source and Unix day; kept without limit of time."""
+
+    def tracked_users(self, source_ids: Sequence[str], first_day: int, last_day: int) -> Sequence[UserCount]:
+        """Distinct users since `first_day` (the first day of a month) for each day up to `last_day`, for each
+        source and, as source "", over all of `source_ids` together."""
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A dead letter as kept."""
+
+    id: int
+    new: NewDeadLetter
+
+
+class DeadLetterStore(Protocol):
+    """Events set aside, until somebody re-drives or drops them."""
+
+    def list(self, after: int, limit: int) -> Sequence[DeadLetter]:
+        """Dead letters with an id over `after`, oldest first."""
+
+    def get(self, id: int) -> DeadLetter | None:
+        """One dead letter, None when there is no such."""
+
+    def redrive(self, id: int, now_ms: int) -> bool:
+        """Queue it again where it failed: at its destination, or at the pipeline's entrance with a new
+        messageId exemption from deduplication. Its former outcome is taken back, so it ends in one outcome.
+        False when there is no such letter."""
+
+    def drop(self, id: int) -> bool:
+        """Forget it; its outcome stays counted. False when there is no such letter."""

@@ -1,0 +1,209 @@
+"""What an operator can set: one frozen Struct, read once at start and passed on.
+
+Each setting is a flag of `mainstem serve` and a MAINSTEM_ variable of the same name; the flag wins.
+An unknown MAINSTEM_ variable is an error, so that a misspelt one is not silently ignored.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+from mainstem.errors import SettingsError
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Address(msgspec.Struct, frozen=True):
+    """Where a server listens. IPv6 hosts are written in brackets: [::1]:8080."""
+
+    host: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """True for localhost, 127.0.0.0/8 and ::1."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _default_data() -> Path:
+    home = os.environ.get("XDG_DATA_HOME")
+    return Path(home) / "mainstem" if home else Path.home() / ".local" / "share" / "mainstem"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Every setting, its default, its unit and a sentence."""
+
+    data: Annotated[Path, Meta(description="Folder that holds everything mainstem keeps.")] = msgspec.field(
+        default_factory=_default_data
+    )
+    api: Annotated[Address, Meta(description="HOST:PORT of the Public API.")] = Address("127.0.0.1", 8080)
+    tracking: Annotated[Address, Meta(description="HOST:PORT of the Tracking API.")] = Address("127.0.0.1", 8090)
+    workers: Annotated[int, Meta(description="Number of delivery workers, 1 to 64.")] = 1
+    tls_cert: Annotated[Path | None, Meta(description="Certificate chain (PEM) for both servers.")] = None
+    tls_key: Annotated[Path | None, Meta(description="Private key (PEM) of --tls-cert.")] = None
+    allow_plain_http: Annotated[
+        bool, Meta(description="Allow listening beyond loopback without TLS (behind a proxy that has it).")
+    ] = False
+    allow_private: Annotated[
+        tuple[Network, ...],
+        Meta(description="Comma-separated CIDRs that destinations may reach although they are private."),
+    ] = ()
+    trusted_proxies: Annotated[
+        tuple[Network, ...],
+        Meta(description="Comma-separated CIDRs whose X-Forwarded-For is believed for context.ip."),
+    ] = ()
+    rate_limits: Annotated[bool, Meta(description="on or off: the Public API's rate limits.")] = True
+    default_rate_limit: Annotated[
+        int, Meta(description="Requests per minute, token and operation where the contract names no limit.")
+    ] = 1000
+    rate_limit_overrides: Annotated[
+        Mapping[str, int],
+        Meta(description="Raised limits per minute: OPERATION=N, TOKEN_ID=N or TOKEN_ID:OPERATION=N, by commas."),
+    ] = {}
+    strict_write_keys: Annotated[
+        bool, Meta(description="on: the Tracking API answers 401 to an unknown write key instead of 200.")
+    ] = False
+    public_tracking_url: Annotated[
+        str,
+        Meta(description="URL by which browsers reach the Tracking API; default: the request's own host."),
+    ] = ""
+    owner_token: Annotated[
+        str, Meta(description="Becomes the first owner token when the workspace is created (for CI).")
+    ] = ""
+    secret_key: Annotated[
+        str, Meta(description="Base64 of 32 bytes that seal secrets; default: a key file in the data folder.")
+    ] = ""
+    max_request_bytes: Annotated[int, Meta(description="Largest body of a Public API call, in bytes.")] = (
+        10 * 1024 * 1024
+    )
+    dedupe_max_ids: Annotated[
+        int,
+        Meta(description="Most messageIds remembered per 24 hours for deduplication; about 16 bytes each."),
+    ] = 50_000_000
+    event_log_max_bytes: Annotated[
+        int, Meta(description="Processed requests kept on the event log, in bytes; the oldest go first.")
+    ] = 1024 * 1024 * 1024
+    delivery_concurrency: Annotated[
+        int, Meta(description="Requests in flight towards one destination, per delivery worker.")
+    ] = 64
+    retry_hours: Annotated[float, Meta(description="How long a failing delivery is tried again, in hours.")] = 4.0
+    retry_base_seconds: Annotated[float, Meta(description="First wait before a retry, in seconds; doubles.")] = 30.0
+    retry_cap_seconds: Annotated[float, Meta(description="Longest wait between retries, in seconds.")] = 1800.0
+
+
+FLAG_ONLY: Final[frozenset[str]] = frozenset()
+ENVIRONMENT_ONLY: Final = frozenset({"owner_token", "secret_key"})  # a flag would show in the process list
+_SWITCHES: Final = {"on": True, "off": False, "true": True, "false": False, "1": True, "0": False}
+
+
+def parse_address(text: str) -> Address:
+    """Read HOST:PORT; an IPv6 host stands in brackets."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        raise ValueError("HOST:PORT is expected, such as 127.0.0.1:8080")
+    return Address(host.strip("[]"), int(port))
+
+
+def _parse_networks(text: str) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _parse_switch(text: str) -> bool:
+    try:
+        return _SWITCHES[text.lower()]
+    except KeyError:
+        raise ValueError("on or off is expected") from None
+
+
+def _parse_limits(text: str) -> dict[str, int]:
+    limits = {}
+    for part in filter(None, (each.strip() for each in text.split(","))):
+        name, equals, number = part.partition("=")
+        if not equals or not number.isdigit() or int(number) < 1:
+            raise ValueError("NAME=REQUESTS_PER_MINUTE is expected, separated by commas")
+        limits[name] = int(number)
+    return limits
+
+
+def _parse(name: str, text: str) -> Any:
+    default = getattr(Settings(), name)
+    if isinstance(default, bool):
+        return _parse_switch(text)
+    if isinstance(default, Address):
+        return parse_address(text)
+    if name in {"data", "tls_cert", "tls_key"}:
+        return Path(text).expanduser()
+    if name in {"allow_private", "trusted_proxies"}:
+        return _parse_networks(text)
+    if name == "rate_limit_overrides":
+        return _parse_limits(text)
+    return type(default)(text)
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting: `allow_private` is MAINSTEM_ALLOW_PRIVATE."""
+    return f"MAINSTEM_{name.upper()}"
+
+
+def flag(name: str) -> str:
+    """The flag of a setting: `allow_private` is --allow-private."""
+    return f"--{name.replace('_', '-')}"
+
+
+def read_settings(flags: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
+    """Make Settings from flags (by field name) and the environment.
+
+    Raises SettingsError naming the flag or variable: unknown, malformed, or at odds with another.
+    """
+    known = {variable(name): name for name in Settings.__struct_fields__}
+    values: dict[str, Any] = {}
+    for key, text in environment.items():
+        if not key.startswith("MAINSTEM_"):
+            continue
+        if key not in known:
+            raise SettingsError(f"{key} is not a setting of mainstem; see `mainstem serve --help`")
+        values[known[key]] = _parsed(key, known[key], text)
+    for name, text in flags.items():
+        values[name] = _parsed(flag(name), name, text)
+    settings = Settings(**values)
+    _check(settings)
+    return settings
+
+
+def _parsed(shown: str, name: str, text: str) -> Any:
+    try:
+        return _parse(name, text)
+    except ValueError as error:
+        raise SettingsError(f"{shown}: {error}") from None
+
+
+def _check(settings: Settings) -> None:
+    if not 1 <= settings.workers <= 64:
+        raise SettingsError(f"--workers: 1 to 64 is expected, not {settings.workers}")
+    if bool(settings.tls_cert) != bool(settings.tls_key):
+        raise SettingsError("--tls-cert and --tls-key go together")
+    for name in ("tls_cert", "tls_key"):
+        path = getattr(settings, name)
+        if path and not path.is_file():
+            raise SettingsError(f"{flag(name)}: there is no file {path}")
+    exposed = [each for each in (settings.api, settings.tracking) if not each.is_loopback]
+    if exposed and not settings.tls_cert and not settings.allow_plain_http:
+        raise SettingsError(
+            f"{exposed[0]} is reachable from other machines: give --tls-cert and --tls-key, "
+            "or --allow-plain-http if a proxy in front has TLS"
+        )
