@@ -21,6 +21,7 @@ MAX_BATCH_BYTES: Final = 500 * 1024
 MAX_BATCH_EVENTS: Final = 2_500
 MAX_MESSAGE_ID_CHARACTERS: Final = 100
 MAX_PROPERTIES: Final = 10_000
+MAX_COUNTED_CHARACTERS: Final = 255
 
 
 class Received(msgspec.Struct, frozen=True, array_like=True):
@@ -39,11 +40,26 @@ class Received(msgspec.Struct, frozen=True, array_like=True):
     body: bytes
 
 
+_records_out: Final = msgspec.msgpack.Encoder()
+_records_in: Final = msgspec.msgpack.Decoder(Received)
+
+
+def to_record(received: Received) -> bytes:
+    """The bytes that stand on the event log for this request."""
+    return _records_out.encode(received)
+
+
+def from_record(record: bytes) -> Received:
+    """Read a record of the event log. Raises msgspec.MsgspecError when it is none."""
+    return _records_in.decode(record)
+
+
 class Event(msgspec.Struct):
     """One event on its way through the pipeline.
 
     `payload` is the JSON object that destinations get; steps never mutate it, they replace it.
-    `user` is what order is kept by: the userId, else the anonymousId.
+    `user` is what order is kept by: the userId, else the anonymousId. `request` is the index of the request
+    that it came in, among those processed together.
     """
 
     source_id: str
@@ -53,12 +69,14 @@ class Event(msgspec.Struct):
     user: str
     received_at_ms: int
     payload: dict[str, Any]
+    request: int = 0
 
     @property
     def name(self) -> str:
-        """The name it is counted under: a track's event, a page's or screen's name, else ""."""
+        """The name it is counted under: a track's event, a page's or screen's name, else ""; its first 255
+        characters (judgement), for names are keys of the outcome store."""
         name = self.payload.get("event" if self.type == "track" else "name") if self.type in _NAMED else None
-        return name if isinstance(name, str) else ""
+        return name[:MAX_COUNTED_CHARACTERS] if isinstance(name, str) else ""
 
     @property
     def app_version(self) -> str:
@@ -66,7 +84,7 @@ class Event(msgspec.Struct):
         context = self.payload.get("context")
         app = context.get("app") if isinstance(context, dict) else None
         version = app.get("version") if isinstance(app, dict) else None
-        return version if isinstance(version, str) else ""
+        return version[:MAX_COUNTED_CHARACTERS] if isinstance(version, str) else ""
 
 
 _NAMED: Final = frozenset({"track", "page", "screen"})

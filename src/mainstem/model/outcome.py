@@ -22,6 +22,9 @@ class Stage(enum.StrEnum):
     FILTERED_AT_DESTINATION = "filtered_at_destination"
     FAILED_DELIVERY = "failed_delivery"
     SUCCESSFUL_DELIVERY = "successful_delivery"
+    ENVELOPE = "envelope"
+    """Not a fate of an event but a note on a batch (multi_user_error, empty_batch_result), whose items are
+    counted one by one elsewhere. Kept apart, so that no sum of the six stages ever counts a batch as an event."""
 
 
 INGEST_REASONS: Final = {
@@ -35,8 +38,6 @@ INGEST_REASONS: Final = {
     "name_not_string": "a page's or screen's name is present but empty or not a string",
     "category_not_string": "a page's or screen's category is present but empty or not a string",
     "empty_batch": "a batch holds no items",
-    "empty_batch_result": "no item of a batch was valid",
-    "multi_user_error": "some items of a batch were dropped, the others went on",
     "consent_categorypreferences_should_exist": "a consent event has no context.consent.categoryPreferences",
     "consent_categorypreferences_fields_should_be_object": "categoryPreferences is not an object",
     "consent_categorypreferences_fields_should_be_bool": "a category preference is not a boolean",
@@ -45,7 +46,12 @@ INGEST_REASONS: Final = {
     "bad_request": "an unknown type, an item that is no object, or a messageId over 100 characters",
     "too_many_requests": "items beyond the 2,500th of a batch",
     "source_disabled": "the source is disabled",
+    "unknown_source": "the source was deleted after it had accepted the event",
     "internal": "a step failed on this event; it is kept as a dead letter",
+}
+ENVELOPE_REASONS: Final = {
+    "empty_batch_result": "no item of a batch was valid; each item is counted under its own reason",
+    "multi_user_error": "some items of a batch were dropped, each counted under its own reason; the others went on",
 }
 SOURCE_REASONS: Final = {
     "internal": "a step failed on this event; it is kept as a dead letter",

@@ -7,7 +7,7 @@ try again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -93,15 +93,36 @@ class NewDeadLetter(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class SetAside(msgspec.Struct, frozen=True):
+    """A dead letter of the pipeline, the outcome it was counted under, and what goes back in when it is
+    re-driven: a record of the event log, or an Event in msgpack when it failed on its way to a destination."""
+
+    letter: NewDeadLetter
+    key: OutcomeKey
+    entry: bytes
+
+
+class Redriven(msgspec.Struct, frozen=True):
+    """A dead letter of the pipeline on its second way through it; `entry` as in SetAside. It goes to
+    `destination_id` alone, or the whole way when that is "". Deduplication does not apply to it."""
+
+    id: int
+    destination_id: str
+    entry: bytes
+
+
 class Processed(msgspec.Struct):
-    """What the pipeline made of the records up to `position`; saved whole or not at all."""
+    """What the pipeline made of the records up to `position`; saved whole or not at all. `calls` are API calls
+    by source and Unix day; `redriven` are the ids of re-driven letters that are now dealt with."""
 
     position: int
     deliveries: Sequence[NewDelivery] = ()
     tallies: Mapping[OutcomeKey, Tally] = {}
-    seen: Sequence[int] = ()
-    users: Sequence[TrackedUser] = ()
-    dead: Sequence[NewDeadLetter] = ()
+    calls: Mapping[tuple[str, int], int] = {}
+    seen: Collection[int] = ()
+    users: Collection[TrackedUser] = ()
+    dead: Sequence[SetAside] = ()
+    redriven: Sequence[int] = ()
 
 
 class PipelineStore(Protocol):
@@ -115,8 +136,15 @@ class PipelineStore(Protocol):
         """Return those of `ids` (63-bit hashes of workspace and messageId) saved within the last 24 hours or
         more. Best effort above the configured number of ids: the oldest are forgotten first."""
 
-    def save(self, batch: Processed) -> None:
+    def redriven(self, limit: int) -> Sequence[Redriven]:
+        """Dead letters that somebody sent back into the pipeline, oldest first, at most `limit`."""
+
+    def save(self, batch: Processed, now_ms: int) -> None:
         """Queue, count, remember and advance in one transaction; wakes the delivery workers."""
+
+    def tidy(self, now_ms: int) -> int:
+        """Do a small part of the housekeeping (old counts, old ids); call it now and then. Returns the
+        position up to which everything saved would survive a power loss: the log may forget so far."""
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -153,7 +181,8 @@ class DeliveryQueue(Protocol):
         """Return these deliveries, as far as they still wait, in order of id."""
 
     def settle(self, settled: Sequence[Settled], retries: Sequence[Retry]) -> None:
-        """Remove and count the settled ones and note the retries, in one transaction."""
+        """Remove and count the settled ones and note the retries, in one transaction. What no longer waits
+        (settled before) is neither counted again nor brought back."""
 
     def wait(self, timeout_seconds: float) -> None:
         """Return when deliveries were queued since the last wait of this worker, or after the timeout."""
@@ -226,9 +255,9 @@ class DeadLetterStore(Protocol):
         """One dead letter, None when there is no such."""
 
     def redrive(self, id: int, now_ms: int) -> bool:
-        """Queue it again where it failed: at its destination, or at the pipeline's entrance with a new
-        messageId exemption from deduplication. Its former outcome is taken back, so it ends in one outcome.
-        False when there is no such letter."""
+        """Queue it again where it failed: at its connector, before the steps of its destination, or at the
+        pipeline's entrance, where it is exempt from deduplication. Its former outcome is taken back, so it
+        ends in one outcome. False when there is no such letter."""
 
     def drop(self, id: int) -> bool:
         """Forget it; its outcome stays counted. False when there is no such letter."""

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from mainstem.model.event import EVENT_TYPES
+
 
 class FilterConfig(msgspec.Struct, frozen=True):
     """A destination filter: `condition` is FQL, `actions` are the wire objects (type, fields, percent, path)."""
@@ -22,7 +24,8 @@ class FilterConfig(msgspec.Struct, frozen=True):
 
 
 class DestinationConfig(msgspec.Struct, frozen=True):
-    """A destination instance; `name` is the catalogue's display name, the key of the integrations object."""
+    """A destination instance; `name` is the catalogue's display name, the key of the integrations object;
+    `event_types` are the types that its connector takes."""
 
     id: str
     metadata_id: str
@@ -30,6 +33,7 @@ class DestinationConfig(msgspec.Struct, frozen=True):
     enabled: bool
     settings: dict[str, Any]
     filters: tuple[FilterConfig, ...] = ()
+    event_types: frozenset[str] = EVENT_TYPES
 
 
 class SourceConfig(msgspec.Struct, frozen=True):
