@@ -1,0 +1,105 @@
+"""Control rows in SQLite: opening, transactions, migrations.
+
+One file, control.db, in WAL mode with synchronous=FULL: a change that was answered is on disk. Readers never
+wait; one writer at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sqlite3
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import OperationalError
+
+from mainstem.errors import EngineUnavailable, MainstemError
+
+FILE: Final = "control.db"
+
+
+class NewerSchema(MainstemError):
+    """The folder was written by a newer mainstem; this one would not understand it."""
+
+
+class Migration(msgspec.Struct, frozen=True):
+    """One step forward; there is none back."""
+
+    number: int
+    name: str
+    statements: str
+
+
+def migrations() -> list[Migration]:
+    """Every step that this version knows, in order. A released step is never edited."""
+    folder = resources.files("mainstem.engines") / "migrations"
+    files = sorted(each.name for each in folder.iterdir() if each.name.endswith(".sql"))
+    return [Migration(int(name[:4]), name[5:-4], (folder / name).read_text()) for name in files]
+
+
+class SqliteControl:
+    """The control database of a data folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE
+        self._engine = _engine(self.path)
+
+    @contextlib.contextmanager
+    def transaction(self, *, writes: bool) -> Iterator[Connection]:
+        """A transaction, committed at the end of the block. A writing one holds the write lock from its
+        start, so what it reads stays true. Raises EngineUnavailable when the disk is full or broken."""
+        try:
+            with self._engine.execution_options(writes=writes).begin() as connection:
+                yield connection
+        except OperationalError as error:
+            raise EngineUnavailable(f"the control database: {error.orig}") from error
+
+    def migrate(self) -> list[Migration]:
+        """Bring the schema to this version; returns the steps taken. Raises NewerSchema."""
+        with sqlite3.connect(self.path, isolation_level=None) as raw:
+            raw.execute("PRAGMA journal_mode = wal")
+            raw.execute("PRAGMA busy_timeout = 10000")
+            raw.execute("BEGIN IMMEDIATE")
+            taken = _migrate(raw)
+            raw.execute("COMMIT")
+        raw.close()
+        return taken
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self._engine.dispose()
+
+
+def _migrate(raw: sqlite3.Connection) -> list[Migration]:
+    done = raw.execute("PRAGMA user_version").fetchone()[0]
+    known = migrations()
+    if done > known[-1].number:
+        raise NewerSchema(f"the data folder has schema {done}; this mainstem knows {known[-1].number}")
+    todo = [step for step in known if step.number > done]
+    for step in todo:
+        for statement in re.split(r";\s*\n", step.statements):
+            if statement.strip():
+                raw.execute(statement)
+        raw.execute(f"PRAGMA user_version = {step.number}")
+    return todo
+
+
+def _engine(path: Path) -> Engine:
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 10, "isolation_level": None})
+
+    @event.listens_for(engine, "connect")
+    def configure(raw: Any, _record: Any) -> None:
+        raw.execute("PRAGMA synchronous = full")
+        raw.execute("PRAGMA journal_size_limit = 16777216")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine

@@ -1,0 +1,41 @@
+"""Publication: what the data plane knows of a source, written in the transaction that changes it.
+
+One row per source, sealed, with a growing version; a source that is gone leaves a row without a body.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from sqlalchemy import Column, Connection, Integer, LargeBinary, String, Table, delete, func, insert, select
+
+from mainstem.model.snapshot import SourceConfig
+from mainstem.rest.operation import Call
+from mainstem.rest.rows import metadata
+from mainstem.vault import Vault
+
+published = Table(
+    "published",
+    metadata,
+    Column("source_id", String, primary_key=True),
+    Column("version", Integer, nullable=False, index=True),
+    Column("body", LargeBinary),
+)
+
+
+def publish_touched(call: Call) -> None:
+    """Publish every source that the call touched. Runs last in its transaction."""
+    for source_id in sorted(call.touched_sources):
+        put(call.db, call.vault, source_id, source_config(call.db, call.vault, source_id))
+
+
+def put(db: Connection, vault: Vault, source_id: str, config: SourceConfig | None) -> None:
+    """Publish one source; None says that it is gone."""
+    version = (db.execute(select(func.max(published.c.version))).scalar() or 0) + 1
+    body = None if config is None else vault.seal(msgspec.msgpack.encode(config), source_id)
+    db.execute(delete(published).where(published.c.source_id == source_id))
+    db.execute(insert(published).values(source_id=source_id, version=version, body=body))
+
+
+def source_config(db: Connection, vault: Vault, source_id: str) -> SourceConfig | None:
+    """The whole configuration of a source from the control tables; None when there is no such source."""
+    raise AssertionError((db, vault, source_id))

@@ -1,0 +1,76 @@
+"""Workspaces: the one that the token selects.
+
+Source: Public API reference, tag "Workspaces" (1 operation).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from sqlalchemy import Boolean, Column, Connection, Integer, String, Table, insert, select
+
+from mainstem.rest import rows
+from mainstem.rest.ids import base58_id
+from mainstem.rest.operation import Call, Family
+from mainstem.rest.permissions import Needs
+from mainstem.rest.rows import Moment, metadata
+from mainstem.rest.wire import Wire
+
+api = Family("Workspaces")
+workspaces = Table(
+    "workspaces",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("slug", String, nullable=False, unique=True),
+    Column("name", String, nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+users = Table(
+    "users",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("workspace_id", String, nullable=False),
+    Column("email", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("is_owner", Boolean, nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+
+
+class Workspace(Wire, frozen=True):
+    """A workspace on the wire."""
+
+    id: str
+    slug: str
+    name: str
+
+
+class WorkspaceOutput(Wire, frozen=True):
+    """Reply of getWorkspace."""
+
+    workspace: Workspace
+
+
+def create(db: Connection, name: str, slug: str, owner_email: str, now: dt.datetime) -> Workspace:
+    """Make a workspace with its owner, as the first start does."""
+    workspace = Workspace(id=base58_id(), slug=slug, name=name)
+    db.execute(insert(workspaces).values(id=workspace.id, slug=slug, name=name, created_at=now))
+    owner = {"id": base58_id(), "workspace_id": workspace.id, "email": owner_email, "name": "Owner"}
+    db.execute(insert(users).values(owner | {"is_owner": True, "created_at": now}))
+    return workspace
+
+
+def find_first(db: Connection) -> Workspace | None:
+    """The workspace of this instance; None before the first start."""
+    row = db.execute(select(workspaces).order_by(workspaces.c.seq).limit(1)).one_or_none()
+    return None if row is None else Workspace(id=row.id, slug=row.slug, name=row.name)
+
+
+@api.operation("GET /", needs=Needs.WORKSPACE_MEMBER)
+def get_workspace(call: Call) -> WorkspaceOutput:
+    """Get Workspace"""
+    query = select(workspaces).where(workspaces.c.id == call.workspace_id)
+    row = rows.one(call.db, query, rows.missing("Workspace", call.workspace_id))
+    return WorkspaceOutput(workspace=Workspace(id=row.id, slug=row.slug, name=row.name))

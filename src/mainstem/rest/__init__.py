@@ -1,0 +1,1 @@
+"""How any operation of the Public API is served; knows no resource."""

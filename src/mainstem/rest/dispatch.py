@@ -1,0 +1,259 @@
+"""One request through its steps, in order.
+
+route -> method -> token -> rate limit -> version and media type -> size -> syntax -> shape -> permission ->
+handler in a transaction -> audit and publication -> commit -> answer. The first step that refuses decides
+the status, so the order is the precedence of statuses. Source: Public API reference, "Error Handling"; the
+precedence is a judgement.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Final, Protocol
+from urllib.parse import unquote
+
+import msgspec
+from msgspec import inspect
+from sqlalchemy import Connection
+
+from mainstem.errors import (
+    ApiError,
+    BadRequest,
+    Fault,
+    InputInvalid,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    Unauthorized,
+)
+from mainstem.model.ports import OutcomeStore
+from mainstem.rest import media, permissions, tokens
+from mainstem.rest.limits import Limiter
+from mainstem.rest.operation import Call, Family, Operation, path_parameters
+from mainstem.rest.query import parse_query
+from mainstem.rest.tokens import Token
+from mainstem.rest.wire import decode
+from mainstem.vault import Vault
+
+log: Final = logging.getLogger("mainstem.public_api")
+
+
+class Request(msgspec.Struct, frozen=True):
+    """A request as HTTP brought it. `path` is percent-encoded; header names are lower case; `body` is None
+    when it is over the size limit."""
+
+    method: str
+    path: str
+    query: str
+    headers: Sequence[tuple[str, str]]
+    body: bytes | None
+
+    def header(self, name: str) -> str:
+        """The first header of this name, "" when there is none."""
+        return next((value for key, value in self.headers if key == name), "")
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What goes back."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Database(Protocol):
+    """Where control rows live."""
+
+    def transaction(self, *, writes: bool) -> AbstractContextManager[Connection]:
+        """A transaction: committed at the end of the block, rolled back when it raises."""
+
+
+class Route(msgspec.Struct):
+    """The operations of one path, by method; `literals` breaks ties between templates."""
+
+    segments: Sequence[str]
+    operations: dict[str, Operation]
+
+    def match(self, segments: Sequence[str]) -> bool:
+        """Whether a request path, split, fits this route."""
+        return len(segments) == len(self.segments) and all(
+            (mine.startswith("{") and 0 < len(theirs) <= 255 * 3) or mine == theirs
+            for mine, theirs in zip(self.segments, segments, strict=True)
+        )
+
+
+class Dispatcher:
+    """Serves every operation of the families it is given."""
+
+    def __init__(
+        self,
+        families: Sequence[Family],
+        *,
+        database: Database,
+        vault: Vault,
+        limiter: Limiter,
+        outcomes: OutcomeStore,
+        clock: Callable[[], dt.datetime],
+        before_commit: Callable[[Call], None],
+    ) -> None:
+        self._database, self._vault, self._limiter = database, vault, limiter
+        self._outcomes, self._clock, self._before_commit = outcomes, clock, before_commit
+        self._routes = _routes(families)
+
+    def serve(self, request: Request) -> Answer:
+        """Answer a request; never raises."""
+        headers: dict[str, str] = {}
+        try:
+            operation, parameters = self._find(request)
+            return self._run(operation, parameters, request, headers)
+        except ApiError as error:
+            return _refusal(error.status, error.faults, headers | error.headers)
+        except Exception:  # the edge: what nobody named becomes one 500, and the operator gets the trace
+            log.exception("%s %s failed", request.method, request.path)
+            fault = Fault("unexpected", "An unexpected error occurred; the server's log says more.")
+            return _refusal(500, [fault], headers)
+
+    def _find(self, request: Request) -> tuple[Operation, dict[str, str]]:
+        segments = request.path.split("/")[1:]
+        route = next((route for route in self._routes if route.match(segments)), None)
+        if route is None:
+            raise NotFound(f"There is no route {request.path}.")
+        operation = route.operations.get(request.method)
+        if operation is None:
+            refused = MethodNotAllowed(f"{request.method} is not possible here.")
+            refused.headers["Allow"] = ", ".join(sorted(route.operations))
+            raise refused
+        names = path_parameters(operation.path)
+        values = [unquote(theirs) for mine, theirs in zip(route.segments, segments, strict=True) if mine[:1] == "{"]
+        return operation, dict(zip(names, values, strict=True))
+
+    def _run(
+        self, operation: Operation, parameters: dict[str, str], request: Request, headers: dict[str, str]
+    ) -> Answer:
+        now = self._clock()
+        token = self._authenticated(request)
+        usage = self._limiter.consume(token.id, operation.id, operation.rate, now.timestamp())
+        headers |= usage.headers
+        _, media_type = media.negotiate(request.header("accept"), operation.versions)
+        arguments = _arguments(operation, parameters, request)
+        permissions.check(token, operation.needs)
+        with self._database.transaction(writes=operation.writes) as db:
+            call = Call(
+                db=db,
+                token=token,
+                now=now,
+                vault=self._vault,
+                outcomes=self._outcomes,
+                operation=operation,
+                headers=request.headers,
+            )
+            result = operation.handler(call, *arguments)
+            self._before_commit(call)
+            body = msgspec.json.encode({"data": result})  # before the commit: no 5xx may follow one
+        return Answer(operation.status, headers | {"Content-Type": media_type}, body)
+
+    def _authenticated(self, request: Request) -> Token:
+        scheme, _, secret = request.header("authorization").partition(" ")
+        if scheme.lower() != "bearer" or not secret.strip():
+            raise Unauthorized("A token is required: Authorization: Bearer <token>.")
+        with self._database.transaction(writes=False) as db:
+            token = tokens.find_active(db, self._vault, secret.strip())
+        if token is None:
+            raise Unauthorized("This token is unknown or revoked.")
+        return token
+
+
+def _routes(families: Sequence[Family]) -> list[Route]:
+    routes: dict[str, Route] = {}
+    for operation in (each for family in families for each in family.operations):
+        shape = "/".join("{}" if part.startswith("{") else part for part in operation.path.split("/"))
+        route = routes.setdefault(shape, Route(operation.path.split("/")[1:], {}))
+        if operation.method in route.operations:
+            raise TypeError(f"{operation.method} {operation.path} has two handlers")
+        route.operations[operation.method] = operation
+    return sorted(routes.values(), key=lambda route: [part.startswith("{") for part in route.segments])
+
+
+def _refusal(status: int, faults: Sequence[Fault], headers: Mapping[str, str]) -> Answer:
+    return Answer(status, {**headers, "Content-Type": media.JSON}, msgspec.json.encode({"errors": faults}))
+
+
+def _arguments(operation: Operation, parameters: dict[str, str], request: Request) -> Iterator[Any]:
+    """Path parameters, body and query, all read before any is refused, so that all faults come together."""
+    if operation.body is not None:
+        media.check_content_type(request.header("content-type") if request.body else "")
+    if request.body is None:
+        raise PayloadTooLarge("The body is too large.")
+    faults: list[tuple[str, str]] = []
+    values: list[Any] = list(parameters.values())
+    for name, value in parameters.items():
+        if len(value) > 255:
+            faults.append((name, f'"{name}" length must be less than or equal to 255 characters long'))
+    if operation.body is not None:
+        values.append(_collected(faults, _body(request.body), operation.body, text=False))
+    if operation.query is not None:
+        values.append(_collected(faults, _query(operation, request), operation.query, text=True))
+    if faults:
+        raise InputInvalid(faults)
+    return iter(values)
+
+
+def _collected(faults: list[tuple[str, str]], value: Any, shape: Any, *, text: bool) -> Any:
+    try:
+        return decode(value, shape, text=text)
+    except InputInvalid as error:
+        faults.extend((fault.field or "", fault.message) for fault in error.faults)
+        return None
+
+
+def _body(body: bytes) -> dict[str, Any]:
+    """An absent body is an empty object: what is required in it is then reported field by field."""
+    if not body.strip():
+        return {}
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"The body is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise BadRequest("The body must be a JSON object.")
+    return value
+
+
+def _query(operation: Operation, request: Request) -> dict[str, Any]:
+    """The query string; on GET, a JSON body fills in what the query leaves out, as some list operations are
+    documented with one."""
+    lists, objects = _nested(operation.query)
+    values = parse_query(request.query, lists=lists, objects=objects)
+    if request.method == "GET" and request.body and request.body.lstrip()[:1] == b"{":
+        values = _body(request.body) | values
+    return values
+
+
+def _nested(shape: Any) -> tuple[frozenset[str], frozenset[str]]:
+    """Which parameters of a query shape are lists and which are objects."""
+    cached = _NESTED.get(shape)
+    if cached is None:
+        kinds = inspect.type_info(shape)
+        assert isinstance(kinds, inspect.StructType)
+        lists = {
+            field.encode_name for field in kinds.fields if _has(field.type, (inspect.ListType, inspect.VarTupleType))
+        }
+        objects = {
+            field.encode_name for field in kinds.fields if _has(field.type, (inspect.StructType, inspect.DictType))
+        }
+        cached = _NESTED[shape] = (frozenset(lists), frozenset(objects))
+    return cached
+
+
+_NESTED: Final[dict[Any, tuple[frozenset[str], frozenset[str]]]] = {}
+
+
+def _has(kind: inspect.Type, wanted: tuple[type, ...]) -> bool:
+    if isinstance(kind, inspect.Metadata):
+        return _has(kind.type, wanted)
+    if isinstance(kind, inspect.UnionType):
+        return any(_has(each, wanted) for each in kind.types)
+    return isinstance(kind, wanted)

@@ -1,0 +1,89 @@
+"""Rate limits: a fixed window of a minute per token and operation.
+
+Limits come from the contract (an argument of the operation), else the default; an operator can raise them
+for a token, an operation, or one at the other. Source: Public API reference, "Rate Limits"; the window's
+form and the default of 1,000 a minute are judgements.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from email.utils import formatdate
+from typing import Final
+
+import msgspec
+
+from mainstem.errors import TooManyRequests
+
+WINDOW_SECONDS: Final = 60
+_MOST_WINDOWS: Final = 100_000
+
+
+class Rate(msgspec.Struct, frozen=True):
+    """At most `requests` in `window_seconds`."""
+
+    requests: int
+    window_seconds: int = WINDOW_SECONDS
+
+
+def per_minute(requests: int) -> Rate:
+    """A limit per minute."""
+    return Rate(requests)
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Where a token stands with an operation."""
+
+    limit: int
+    consumed: int
+    resets_at: float
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The documented headers; Reset is an RFC 5322 date."""
+        return {
+            "X-RateLimit-Consumed": str(self.consumed),
+            "X-RateLimit-Remaining": str(max(0, self.limit - self.consumed)),
+            "X-RateLimit-Reset": formatdate(self.resets_at, usegmt=True),
+        }
+
+
+class Limiter:
+    """Counts requests of one process. Safe to call from several threads."""
+
+    def __init__(self, default: int, overrides: Mapping[str, int], *, enforced: bool) -> None:
+        """`overrides` are limits per minute by operation id, token id, or `token:operation`."""
+        self._default, self._overrides, self._enforced = default, overrides, enforced
+        self._windows: dict[tuple[str, str], tuple[float, int]] = {}
+        self._lock = threading.Lock()
+
+    def limit(self, token_id: str, operation_id: str, rate: Rate | None) -> Rate:
+        """The limit in force: the most specific override, else the operation's own, else the default."""
+        for name in (f"{token_id}:{operation_id}", token_id, operation_id):
+            if name in self._overrides:
+                return Rate(self._overrides[name])
+        return rate or Rate(self._default)
+
+    def consume(self, token_id: str, operation_id: str, rate: Rate | None, now: float) -> Usage:
+        """Count one request at `now` (Unix seconds). Raises TooManyRequests when the window is used up; a
+        refused request is counted too, but does not lengthen the wait."""
+        limit = self.limit(token_id, operation_id, rate)
+        key = (token_id, operation_id)
+        with self._lock:
+            start, consumed = self._windows.get(key, (now, 0))
+            if now - start >= limit.window_seconds or now < start:
+                start, consumed = now, 0
+            consumed += 1
+            if len(self._windows) >= _MOST_WINDOWS:
+                self._forget_old(now)
+            self._windows[key] = (start, consumed)
+        usage = Usage(limit.requests, consumed, start + limit.window_seconds)
+        if self._enforced and consumed > limit.requests:
+            refused = TooManyRequests(consumed, round((usage.resets_at - now) * 1000))
+            refused.headers |= usage.headers
+            raise refused
+        return usage
+
+    def _forget_old(self, now: float) -> None:
+        self._windows = {key: window for key, window in self._windows.items() if now - window[0] < WINDOW_SECONDS}

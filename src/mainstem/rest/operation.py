@@ -1,0 +1,183 @@
+"""The record of an operation, and the decorator that makes it.
+
+The decorator records and returns the function unchanged. Binding is one sentence: `call`, path parameters by
+name, then `body` and/or `query`; anything else fails at import.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import inspect
+import re
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection
+
+from mainstem.model.ports import OutcomeStore
+from mainstem.rest import audit, permissions
+from mainstem.rest.limits import Rate
+from mainstem.rest.permissions import Needs
+from mainstem.rest.tokens import Token
+from mainstem.rest.wire import Wire
+from mainstem.vault import Vault
+
+V1: Final = ("v1", "v1beta", "v1alpha")
+V1_ALPHA: Final = ("v1", "v1alpha")
+V1_ONLY: Final = ("v1",)
+BETA: Final = ("v1beta",)
+BETA_ALPHA: Final = ("v1beta", "v1alpha")
+ALPHA: Final = ("v1alpha",)
+
+Handler = Callable[..., Any]
+Function = typing.TypeVar("Function", bound=Handler)
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """Everything that is known of an operation without running it."""
+
+    id: str
+    title: str
+    method: str
+    path: str
+    status: int
+    needs: Needs
+    versions: Sequence[str]
+    audit: Sequence[str]
+    rate: Rate | None
+    feature: str
+    handler: Handler
+    body: Any
+    query: Any
+
+    @property
+    def stage(self) -> str:
+        """v1, beta or alpha: the most stable version it has."""
+        return {"v1": "v1", "v1beta": "beta", "v1alpha": "alpha"}[self.versions[0]]
+
+    @property
+    def writes(self) -> bool:
+        """Whether it runs in a writing transaction."""
+        return self.method != "GET"
+
+
+class Call:
+    """One request being served: the transaction, the caller, the time."""
+
+    def __init__(
+        self,
+        *,
+        db: Connection,
+        token: Token,
+        now: dt.datetime,
+        vault: Vault,
+        outcomes: OutcomeStore,
+        operation: Operation,
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        self.db, self.token, self.now = db, token, now
+        self.vault, self.outcomes, self.operation = vault, outcomes, operation
+        self.headers = headers
+        self.workspace_id = token.workspace_id
+        self.touched_sources: set[str] = set()
+
+    def may(self, needs: Needs) -> bool:
+        """Whether the caller has a power beyond what the operation asks for."""
+        return permissions.may(self.token, needs)
+
+    def touch(self, source_id: str) -> None:
+        """The data plane must see this source anew: it is published in this transaction."""
+        self.touched_sources.add(source_id)
+
+    def record(self, event: str, resource_type: str, resource_id: str, resource_name: str) -> None:
+        """Write an audit event of this operation, with the caller as the actor."""
+        assert event in self.operation.audit, f"{self.operation.id} does not declare {event!r}"
+        audit.record(
+            self.db,
+            self.vault,
+            workspace_id=self.workspace_id,
+            at=self.now,
+            type=event,
+            actor=self.token.id,
+            resource_type=resource_type,
+            resource_id=resource_id,
+            resource_name=resource_name,
+        )
+
+
+class Family:
+    """The operations of one tag of the reference."""
+
+    def __init__(self, name: str, *, feature: str = "") -> None:
+        self.name, self.feature = name, feature
+        self.operations: list[Operation] = []
+
+    def operation(
+        self,
+        route: str,
+        *,
+        needs: Needs,
+        status: int = 200,
+        versions: Sequence[str] = V1,
+        audit: str | Sequence[str] = (),
+        rate: Rate | None = None,
+        id: str = "",
+    ) -> Callable[[Function], Function]:
+        """Record the decorated function as the handler of `route`, such as "POST /labels". `id` is for the few
+        operation ids that the function's name does not give (getDailyWorkspaceMTUUsage)."""
+        method, path = route.split(" ", 1)
+
+        def keep(handler: Function) -> Function:
+            body, query = _bound(handler, path)
+            events = (audit,) if isinstance(audit, str) else tuple(audit)
+            self.operations.append(
+                Operation(
+                    id=id or _camel(handler.__name__),
+                    title=(handler.__doc__ or "").partition("\n")[0],
+                    method=method,
+                    path=path,
+                    status=status,
+                    needs=needs,
+                    versions=versions,
+                    audit=events,
+                    rate=rate,
+                    feature=self.feature,
+                    handler=handler,
+                    body=body,
+                    query=query,
+                )
+            )
+            return handler
+
+        return keep
+
+
+def _camel(name: str) -> str:
+    """create_label is createLabel."""
+    first, *rest = name.split("_")
+    return first + "".join(word[:1].upper() + word[1:] for word in rest)
+
+
+def path_parameters(path: str) -> list[str]:
+    """Names in a route, in order: "/labels/{key}/{value}" has key and value."""
+    return re.findall(r"\{(\w+)\}", path)
+
+
+def snake(name: str) -> str:
+    """sourceId is source_id."""
+    return re.sub(r"(?<!^)([A-Z])", r"_\1", name).lower()
+
+
+def _bound(handler: Handler, path: str) -> tuple[Any, Any]:
+    names = list(inspect.signature(handler).parameters)
+    expected = ["call", *map(snake, path_parameters(path))]
+    extra = names[len(expected) :]
+    if names[: len(expected)] != expected or extra not in ([], ["body"], ["query"], ["body", "query"]):
+        raise TypeError(f"{handler.__name__}({', '.join(names)}) does not bind {expected} and body or query")
+    hints = typing.get_type_hints(handler, include_extras=True)
+    for name in extra:
+        if not issubclass(hints[name], Wire):
+            raise TypeError(f"{handler.__name__}: {name} is no Wire")
+    return hints.get("body"), hints.get("query")

@@ -1,0 +1,65 @@
+"""What every family does with its rows: read one or fail with 404, read a page, insert what must be unique."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, Dialect, MetaData, Row, Select, TypeDecorator, func, select
+from sqlalchemy.exc import IntegrityError
+
+from mainstem.errors import Conflict, NotFound
+from mainstem.rest.pagination import Page, Pagination, pagination
+
+metadata = MetaData()
+
+
+class Moment(TypeDecorator[dt.datetime]):
+    """A time, to the millisecond: aware UTC in Python, Unix milliseconds in the row."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002  # SQLAlchemy passes it
+        """Into the row."""
+        return None if value is None else round(value.timestamp() * 1000)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> dt.datetime | None:  # noqa: ARG002  # SQLAlchemy passes it
+        """Out of the row."""
+        return None if value is None else dt.datetime.fromtimestamp(value / 1000, dt.UTC)
+
+
+def moment_text(value: dt.datetime) -> str:
+    """As the API prints times: 2023-10-10T16:34:53.000Z."""
+    return value.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03d}Z"
+
+
+def one(db: Connection, query: Select[Any], missing: str) -> Row[Any]:
+    """The only row of `query`. Raises NotFound(`missing`)."""
+    row = db.execute(query).one_or_none()
+    if row is None:
+        raise NotFound(missing)
+    return row
+
+
+def missing(noun: str, id: str) -> str:
+    """The published wording of a 404: `Source with id 'x' not found.`"""
+    return f"{noun} with id '{id}' not found."
+
+
+def page_of(db: Connection, query: Select[Any], page: Page) -> tuple[list[Row[Any]], Pagination]:
+    """A page of an ordered query, and where it lies."""
+    total = db.execute(select(func.count()).select_from(query.order_by(None).subquery())).scalar_one()
+    rows = db.execute(query.offset(page.start).limit(page.count)).all()
+    return list(rows), pagination(page, total)
+
+
+@contextmanager
+def unique(message: str, field: str) -> Iterator[None]:
+    """Turns a duplicate into Conflict naming `field`."""
+    try:
+        yield
+    except IntegrityError:
+        raise Conflict(message, field=field) from None

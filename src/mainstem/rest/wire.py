@@ -1,0 +1,184 @@
+"""Shapes on the wire, and what is wrong with an input, all of it at once.
+
+A shape is a Struct: camelCase outside, snake_case inside; a field that may be left out is `T | Unset`.
+Input that does not fit is walked a second time against the same type to gather every fault, in the wording
+of the published service. Source: Public API reference, "Error Handling" and "Request Validation".
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import UNSET, UnsetType, inspect
+
+from mainstem.errors import InputInvalid
+
+__all__ = ["UNSET", "Faults", "Unset", "Wire", "decode", "given"]
+
+Unset = UnsetType
+Faults = list[tuple[str, str]]
+Shape = TypeVar("Shape")
+Value = TypeVar("Value")
+
+
+class Wire(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
+    """A shape on the wire. Subclasses restate frozen=True."""
+
+
+def given(value: Value | UnsetType, otherwise: Value) -> Value:
+    """`value` when it was sent, else `otherwise`."""
+    return otherwise if isinstance(value, UnsetType) else value
+
+
+def decode(value: Any, shape: type[Shape], *, text: bool = False) -> Shape:
+    """Turn parsed JSON (or, with `text`, parsed query parameters) into `shape`; unknown keys are ignored.
+    Raises InputInvalid with one fault for each offending field."""
+    try:
+        return msgspec.convert(value, shape, strict=not text)
+    except msgspec.ValidationError as error:
+        faults: Faults = []
+        _walk(value, inspect.type_info(shape), "", faults, text)
+        raise InputInvalid(faults or [("", str(error))]) from None
+
+
+def _walk(value: Any, kind: inspect.Type, path: str, faults: Faults, text: bool) -> None:
+    kind = kind.type if isinstance(kind, inspect.Metadata) else kind
+    if isinstance(kind, inspect.UnionType):
+        _walk_union(value, kind, path, faults, text)
+    elif isinstance(kind, inspect.StructType):
+        _walk_struct(value, kind, path, faults, text)
+    elif isinstance(kind, (inspect.ListType, inspect.VarTupleType)):
+        _walk_list(value, kind, path, faults, text)
+    elif isinstance(kind, inspect.DictType):
+        _walk_dict(value, kind, path, faults, text)
+    else:
+        message = _scalar_fault(value, kind, text)
+        if message:
+            faults.append((path, f'"{path or "value"}" {message}'))
+
+
+def _walk_struct(value: Any, kind: inspect.StructType, path: str, faults: Faults, text: bool) -> None:
+    if not isinstance(value, dict):
+        faults.append((path, f'"{path or "value"}" must be of type object'))
+        return
+    for field in kind.fields:
+        inner = f"{path}.{field.encode_name}" if path else field.encode_name
+        if field.encode_name in value:
+            _walk(value[field.encode_name], field.type, inner, faults, text)
+        elif field.required:
+            faults.append((inner, f'"{inner}" is required'))
+
+
+def _walk_union(value: Any, kind: inspect.UnionType, path: str, faults: Faults, text: bool) -> None:
+    if value is None and any(isinstance(each, inspect.NoneType) for each in kind.types):
+        return
+    choices = [each for each in kind.types if not isinstance(each, inspect.NoneType)]
+    attempts: list[Faults] = []
+    for choice in choices:
+        attempt: Faults = []
+        _walk(value, choice, path, attempt, text)
+        if not attempt:
+            return
+        attempts.append(attempt)
+    if attempts:
+        faults.extend(attempts[0])
+
+
+def _walk_list(
+    value: Any, kind: inspect.ListType | inspect.VarTupleType, path: str, faults: Faults, text: bool
+) -> None:
+    if not isinstance(value, list):
+        faults.append((path, f'"{path or "value"}" must be an array'))
+        return
+    if kind.max_length is not None and len(value) > kind.max_length:
+        faults.append((path, f'"{path}" must contain less than or equal to {kind.max_length} items'))
+    if kind.min_length is not None and len(value) < kind.min_length:
+        faults.append((path, f'"{path}" must contain at least {kind.min_length} items'))
+    for index, item in enumerate(value):
+        _walk(item, kind.item_type, f"{path}[{index}]", faults, text)
+
+
+def _walk_dict(value: Any, kind: inspect.DictType, path: str, faults: Faults, text: bool) -> None:
+    if not isinstance(value, dict):
+        faults.append((path, f'"{path or "value"}" must be of type object'))
+        return
+    for key, item in value.items():
+        _walk(item, kind.value_type, f"{path}.{key}", faults, text)
+
+
+def _scalar_fault(value: Any, kind: inspect.Type, text: bool) -> str | None:
+    if isinstance(kind, inspect.StrType):
+        return _string_fault(value, kind)
+    if isinstance(kind, (inspect.IntType, inspect.FloatType)):
+        return _number_fault(value, kind, text)
+    if isinstance(kind, inspect.BoolType):
+        fits = isinstance(value, bool) or (text and str(value).lower() in {"true", "false", "0", "1"})
+        return None if fits else "must be a boolean"
+    if isinstance(kind, inspect.LiteralType):
+        return None if value in kind.values else _one_of(kind.values)
+    if isinstance(kind, inspect.EnumType):
+        members = [each.value for each in kind.cls]
+        return None if value in members else _one_of(members)
+    if isinstance(kind, inspect.DateTimeType):
+        return None if _converts(value, kind) else "must be in ISO 8601 date format"
+    return None
+
+
+def _converts(value: Any, kind: inspect.DateTimeType) -> bool:
+    import datetime
+
+    try:
+        msgspec.convert(value, datetime.datetime)
+    except msgspec.ValidationError:
+        return False
+    return kind is not None
+
+
+def _one_of(values: Any) -> str:
+    return f"must be one of [{', '.join(str(each) for each in values)}]"
+
+
+def _string_fault(value: Any, kind: inspect.StrType) -> str | None:
+    if not isinstance(value, str):
+        return "must be a string"
+    if kind.min_length and not value:
+        return "is not allowed to be empty"
+    if kind.min_length and len(value) < kind.min_length:
+        return f"length must be at least {kind.min_length} characters long"
+    if kind.max_length is not None and len(value) > kind.max_length:
+        return f"length must be less than or equal to {kind.max_length} characters long"
+    if kind.pattern and not _matches(kind.pattern, value):
+        return f'with value "{value}" fails to match the required pattern: /{kind.pattern}/'
+    return None
+
+
+def _matches(pattern: str, value: str) -> bool:
+    import re
+
+    return re.search(pattern, value) is not None
+
+
+def _number_fault(value: Any, kind: inspect.IntType | inspect.FloatType, text: bool) -> str | None:
+    number = _number(value, text)
+    if number is None:
+        return "must be a number"
+    if isinstance(kind, inspect.IntType) and number != int(number):
+        return "must be an integer"
+    if kind.ge is not None and number < kind.ge:
+        return f"must be greater than or equal to {kind.ge:g}"
+    if kind.le is not None and number > kind.le:
+        return f"must be less than or equal to {kind.le:g}"
+    return None
+
+
+def _number(value: Any, text: bool) -> float | None:
+    if text and isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return value
