@@ -1,0 +1,68 @@
+"""Journeys: unmodified clients against a real `mainstem serve`, from outside.
+
+One server for the whole run; each journey has its own source, destination and sink.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from journeys.public_api import PublicApi
+from journeys.running import RunningServer
+from journeys.sink import Sink
+
+OWNER_TOKEN = "journeys-" + "0123456789abcdef" * 4
+
+_left_out: list[pytest.Item] = []
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A running server; at the end SIGTERM stops it with exit code 0."""
+    running = RunningServer(tmp_path_factory.mktemp("mainstem"), OWNER_TOKEN)
+    try:
+        running.wait_until_it_answers()
+        yield running
+    finally:
+        code = running.stop()
+    assert code == 0, f"exit code {code}:\n{running.log_tail()}"
+
+
+@pytest.fixture
+def public_api(server: RunningServer) -> Iterator[PublicApi]:
+    """The Public API, called with a plain HTTP client."""
+    with PublicApi(server.api_url, server.token) as api:
+        yield api
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    """A webhook of this journey's own."""
+    with Sink() as each:
+        yield each
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """Put the server's last words under a journey that failed."""
+    report = yield
+    running = getattr(item, "funcargs", {}).get("server")
+    if report.failed and isinstance(running, RunningServer):
+        report.sections.append(("mainstem serve", running.log_tail()))
+    return report
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    _left_out.extend(each for each in items if each.get_closest_marker("clients"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was not run, and how to run it."""
+    if _left_out:
+        terminalreporter.write_line(
+            f"{len(_left_out)} journeys with the TypeScript, Go, Node and browser clients were left out: "
+            "`make test-clients` installs the clients and runs them"
+        )

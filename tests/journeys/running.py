@@ -1,0 +1,100 @@
+"""A real `mainstem serve` for the journeys: started as a user starts it, stopped as an operator stops it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+MAINSTEM = Path(sys.executable).with_name("mainstem")
+OWNER_TOKEN_VARIABLE = "MAINSTEM_OWNER_TOKEN"
+START_SECONDS = 20
+STOP_SECONDS = 15
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of loopback that nobody listens on at this moment."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def clean_environment(more: Mapping[str, str]) -> dict[str, str]:
+    """The environment without anybody's own MAINSTEM_ variables, and with `more`."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("MAINSTEM_")}
+    return {**own, **more}
+
+
+class RunningServer:
+    """One `mainstem serve` on free ports of loopback; its output goes to `log`."""
+
+    def __init__(self, folder: Path, token: str) -> None:
+        api, tracking = free_ports(2)
+        self.api_url = f"http://127.0.0.1:{api}"
+        self.tracking_url = f"http://127.0.0.1:{tracking}"
+        self.tracking_host = f"127.0.0.1:{tracking}"
+        self.token = token
+        self.log = folder / "serve.log"
+        command = [MAINSTEM, "serve", "--data", folder / "data", "--api", f"127.0.0.1:{api}"]
+        command += ["--tracking", f"127.0.0.1:{tracking}", "--allow-private", "127.0.0.0/8,::1/128"]
+        variables = {
+            OWNER_TOKEN_VARIABLE: token,
+            "MAINSTEM_RATE_LIMITS": "off",
+            "MAINSTEM_RETRY_BASE_SECONDS": "0.2",  # the default of 30 s is for partners that are down for longer
+        }
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                command,
+                env=clean_environment(variables),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait_until_it_answers(self) -> None:
+        """Return when `GET /` of the Public API and the Tracking API answer; fail with the log otherwise."""
+        deadline = time.monotonic() + START_SECONDS
+        for url in (self.api_url, self.tracking_url):
+            while not self._answers(url):
+                assert self._process.poll() is None, f"mainstem serve ended by itself:\n{self.log_tail()}"
+                assert time.monotonic() < deadline, f"no answer from {url}:\n{self.log_tail()}"
+                time.sleep(0.05)
+
+    def _answers(self, url: str) -> bool:
+        request = urllib.request.Request(url + "/", headers={"Authorization": f"Bearer {self.token}"})
+        try:
+            with urllib.request.urlopen(request, timeout=5):
+                return True
+        except urllib.error.HTTPError as answer:
+            answer.close()
+            return url != self.api_url  # the Tracking API has nothing at /, the Public API has the workspace
+        except OSError:
+            return False
+
+    def stop(self) -> int:
+        """Send SIGTERM and return the exit code; a server that does not stop is killed and fails the run."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)  # the children share the session we made
+            self._process.wait()
+            raise AssertionError(f"still running {STOP_SECONDS} s after SIGTERM:\n{self.log_tail()}") from None
+
+    def log_tail(self, lines: int = 60) -> str:
+        """The last lines that the server wrote."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
