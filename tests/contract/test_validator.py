@@ -158,3 +158,8 @@ def test_every_operation_can_be_validated_under_each_of_its_media_types() -> Non
     for operation in published().values():
         for media_type in operation.media_types:
             assert not response_validator(operation.id, media_type).is_valid({"data": 1})
+
+
+def test_the_echo_answers_with_any_status_in_the_envelope() -> None:
+    assert violations("GET", "/echo", 418, JSON, refusal(type="unexpected", message="As asked for")) == []
+    assert violations("GET", "/echo", 418, JSON, body({"error": "As asked for"})) != []

@@ -64,6 +64,8 @@ def violations(method: str, path: str, status: int, content_type: str | None, bo
         return success_violations(operation.id, status, content_type, body)
     if operation is None and status not in {401, 404, 405, 429, 500, 503}:
         return [f"status {status} for a path and method that the contract does not have"]
+    if operation is not None and operation.id == "echo":  # answers with the status that the caller names
+        return refusal_violations(content_type, body)
     return error_violations(status, content_type, body)
 
 
@@ -82,14 +84,19 @@ def error_violations(status: int, content_type: str | None, body: bytes) -> list
     """What is wrong with a refusal."""
     if status not in ERROR_TYPES:
         return [f"status {status} is none that the API answers with"]
-    found = []
-    if bare(content_type) != "application/json":
-        found.append(f"content type {content_type}, errors are application/json")
-    found += shape_violations(error_validator(), body)
+    found = refusal_violations(content_type, body)
     if not found:
         for index, error in enumerate(json.loads(body)["errors"]):
             found += fault_violations(index, error, status)
     return found
+
+
+def refusal_violations(content_type: str | None, body: bytes) -> list[str]:
+    """What is wrong with the media type and the shape of a refusal."""
+    found = []
+    if bare(content_type) != "application/json":
+        found.append(f"content type {content_type}, errors are application/json")
+    return found + shape_violations(error_validator(), body)
 
 
 def fault_violations(index: int, error: dict[str, Any], status: int) -> list[str]:

@@ -1,0 +1,192 @@
+"""Whatever the input, no operation answers a 5xx or a reply outside the contract.
+
+Inputs come from the OpenAPI document that is served, valid and broken ones. Names that mean something here (ids of
+objects that exist, moments, filter expressions) are put in for most of the generated text, so that more than the
+refusals is reached. The same inputs on every run.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis import Case, GenerationMode
+from schemathesis.core import NotSet
+
+from mainstem import contract
+from mainstem.model.ports import OutcomeCount, OutcomeQuery, UserCount
+from mainstem.public_api import FAMILIES
+from public_api.client import START, Api
+
+OPERATIONS = sorted(record.id for family in FAMILIES for record in family.operations)
+SERVED = schemathesis.openapi.from_dict(json.loads(contract.document(OPERATIONS)))
+EXAMPLES = 60
+
+JAVASCRIPT, WEBHOOKS = "IqDTy1TpoU", "54521fdc25e721e32a72ef04"
+ACCEPTED = [
+    "*/*",
+    "application/json",
+    "application/vnd.segment.v1+json",
+    "application/vnd.segment.v1alpha+json, application/json;q=0.5",
+    "application/vnd.segment.v1+json, application/json, application/vnd.segment.v1beta+json",
+    "text/html",
+]
+# Text that leads somewhere, by the name it stands under, in a path, a query or anywhere in a body.
+MEANINGFUL: Mapping[str, Sequence[Any]] = {
+    "metadataId": [JAVASCRIPT, WEBHOOKS],
+    "sourceMetadataId": [JAVASCRIPT],
+    "destinationMetadataId": [WEBHOOKS],
+    "slug": ["fuzz", "fuzz-2"],
+    "settings": [{"sharedSecret": "s3cret"}, {"hooks": [{"hook": "https://example.com/x", "headers": []}]}, {}],
+    "key": ["environment"],
+    "value": ["dev", "prod"],
+    "if": ['type = "track"', "all", 'event = "A" and !contains(properties.x, "y")', "type ="],
+    "type": ["DROP", "SAMPLE", "ALLOW_PROPERTIES", "DROP_PROPERTIES"],
+    "startTime": ["2026-03-10T10:00:00Z", "2026-03-10T11:30:00.000Z"],
+    "endTime": ["2026-03-10T12:00:00Z", "2026-03-10T11:00:00Z"],
+    "period": ["2026-03-01", "2026-02-01", "2026-03-02"],
+    "groupBy": [["eventName"], ["eventName", "discardReason"], ["eventType"], ["source"]],
+    "granularity": ["MINUTE", "HOUR", "DAY"],
+    "pagination[count]": [1, 2, 1000],
+    "pagination[cursor]": ["MA==", "MQ==", "OTk5OTk="],
+    "delay": [0],  # milliseconds that the echo waits
+}
+
+
+NEVER_FOUND = {"getWarehouseMetadata"}  # the catalogue holds no warehouse type yet
+
+
+class SomeOutcomes:
+    """An OutcomeStore in which each question finds a little."""
+
+    def counts(self, query: OutcomeQuery) -> list[OutcomeCount]:
+        minute = int(START.timestamp() // 60) - 60
+        return [OutcomeCount(("a",) * len(query.group_by), minute + step, 3, 1) for step in range(2)]
+
+    def waiting(self, destination_id: str) -> dict[str, int]:
+        return {"": 1, "429": 2}
+
+    def api_calls(self, source_ids: Sequence[str], first_day: int, last_day: int) -> dict[tuple[str, int], int]:
+        return {(source_id, first_day): 5 for source_id in source_ids}
+
+    def tracked_users(self, source_ids: Sequence[str], first_day: int, last_day: int) -> list[UserCount]:
+        return [UserCount(source_id, first_day, 2, 3, 1) for source_id in ["", *source_ids]]
+
+
+class Instance:
+    """An instance with a source, a webhook and a filter that are made anew when an input removes them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.api = Api(folder, SomeOutcomes())
+        self._source: dict[str, Any] = {}
+        self._destination: dict[str, Any] = {}
+        self._filter: dict[str, Any] = {}
+
+    def existing(self) -> dict[str, Sequence[Any]]:
+        """Ids of objects that exist now, by the names that they go by."""
+        if not self._is_there():
+            self._make()
+        source, destination = self._source["id"], self._destination["id"]
+        return {
+            "sourceId": [source],
+            "destinationId": [destination],
+            "destinationConfigId": [destination],
+            "filterId": [self._filter["id"]],
+            "writeKey": [*self._source["writeKeys"], "unknown"],
+            "forwardingViolationsTo": [source],
+            "forwardingBlockedEventsTo": [source],
+        }
+
+    def _is_there(self) -> bool:
+        if not self._filter:
+            return False
+        path = f"/destination/{self._destination['id']}/filters/{self._filter['id']}"
+        return self.api.get(path).status == 200
+
+    def _make(self) -> None:
+        sources = self.api.get("/sources").data["sources"]
+        source = {
+            "slug": f"web-{len(sources)}-{self._source.get('id', '')}",
+            "enabled": True,
+            "metadataId": JAVASCRIPT,
+        }
+        self._source = self.api.post("/sources", source).data["source"]
+        destination = {"sourceId": self._source["id"], "metadataId": WEBHOOKS, "settings": {}}
+        self._destination = self.api.post("/destinations", destination).data["destination"]
+        filter_ = {
+            "sourceId": self._source["id"],
+            "title": "Drop",
+            "if": 'type = "track"',
+            "actions": [{"type": "DROP"}],
+            "enabled": True,
+        }
+        reply = self.api.post(f"/destination/{self._destination['id']}/filters", filter_)
+        self._filter = reply.data["filter"]
+
+
+def mended(draw: st.DrawFn, value: Any, name: str, meanings: Mapping[str, Sequence[Any]]) -> Any:
+    """The generated value, or (three times in four) one that means something under this name."""
+    if name in meanings and draw(st.integers(0, 3)):
+        return draw(st.sampled_from(meanings[name]))
+    if isinstance(value, dict):
+        return {key: mended(draw, inner, key, meanings) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [mended(draw, inner, "", meanings) for inner in value]
+    return value
+
+
+def send(api: Api, case: Case, draw: st.DrawFn, meanings: Mapping[str, Sequence[Any]]) -> int:
+    """Send a generated case, mended, through the checking client; return the status."""
+    path = re.sub(
+        r"{(\w+)}",
+        lambda found: quote(str(mended(draw, case.path_parameters[found[1]], found[1], meanings)), safe="%"),
+        case.path,
+    )
+    query = {name: mended(draw, value, name, meanings) for name, value in (case.query or {}).items()}
+    raw = b""
+    if isinstance(case.body, bytes):
+        raw = case.body
+    elif not isinstance(case.body, NotSet):
+        raw = json.dumps(mended(draw, case.body, "", meanings)).encode()
+    headers = {"accept": draw(st.sampled_from(ACCEPTED)), "content-type": case.media_type or "application/json"}
+    target = f"{case.method} {path}?{urlencode(query, doseq=True)}"
+    token = draw(st.sampled_from([api.owner, api.owner, api.owner, api.member, ""]))
+    return api.call(target, raw=raw, headers=headers, token=token).status
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
+@pytest.mark.parametrize("operation_id", OPERATIONS)
+def test_no_input_leads_to_a_5xx_or_outside_the_contract(
+    operation_id: str, mode: GenerationMode, tmp_path: Path
+) -> None:
+    instance = Instance(tmp_path)
+    cases = SERVED.find_operation_by_id(operation_id).as_strategy(generation_mode=mode)
+    seen: set[int] = set()
+
+    @settings(
+        max_examples=EXAMPLES,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(cases, st.data())
+    def hold(case: Case, data: st.DataObject) -> None:
+        meanings = {**MEANINGFUL, **instance.existing()}
+        status = send(instance.api, case, data.draw, meanings)
+        assert status < 500 or operation_id == "echo"
+        seen.add(status)
+
+    hold()
+    instance.api.database.close()
+    if mode is GenerationMode.POSITIVE and operation_id not in NEVER_FOUND:
+        assert contract.operations()[operation_id].success_status in seen, f"only refusals: {seen}"
