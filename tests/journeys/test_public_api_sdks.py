@@ -1,20 +1,22 @@
 """A workspace configured and read with Segment's own SDKs, TypeScript and Go, as they are published.
 
 Every sentence is tried with each SDK: they encode queries differently, choose other media types and decode
-replies with models of their own.
+replies with models of their own. The Python SDK is on no package registry; who has it installed names the
+Python that has it in PUBLIC_API_PYTHON, and every sentence is tried with it too.
 """
 
 from __future__ import annotations
 
+import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 
-from journeys.clients import GO_PROGRAM, LineProgram, installed, node_program
+from journeys.clients import CLIENTS, GO_PROGRAM, LineProgram, installed, node_program
 from journeys.public_api import SHARED_SECRET, eventually, window
 from journeys.running import RunningServer
 from journeys.sink import Sink
@@ -65,11 +67,18 @@ class Sdk:
         self._program.close()
 
 
-@pytest.fixture(scope="module", params=["typescript", "go"])
+COMMANDS: dict[str, Callable[[], list[str]]] = {
+    "typescript": lambda: node_program("public_api.js"),
+    "go": lambda: [str(installed(GO_PROGRAM))],
+}
+if "PUBLIC_API_PYTHON" in os.environ:
+    COMMANDS["python"] = lambda: [os.environ["PUBLIC_API_PYTHON"], str(CLIENTS / "public_api.py")]
+
+
+@pytest.fixture(scope="module", params=COMMANDS)
 def sdk(request: pytest.FixtureRequest, server: RunningServer) -> Iterator[Sdk]:
     """Each SDK in turn, for all journeys of this file."""
-    command = node_program("public_api.js") if request.param == "typescript" else [str(installed(GO_PROGRAM))]
-    sdk = Sdk(command, server)
+    sdk = Sdk(COMMANDS[request.param](), server)
     try:
         yield sdk
     finally:
