@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from contract.validator import check_reply
-from mainstem.app import build_dispatcher
+from mainstem import public_api
 from mainstem.engines.sqlite_control import SqliteControl
 from mainstem.model.ports import OutcomeCount, OutcomeQuery, OutcomeStore, UserCount
 from mainstem.public_api import labels, workspaces
@@ -71,7 +71,7 @@ class Api:
         self.now = START
         settings = settings or Settings(rate_limits=False)
         store = outcomes or NoOutcomes()
-        self.dispatcher = build_dispatcher(settings, self.database, self.vault, store, lambda: self.now)
+        self.dispatcher = public_api.build(settings, self.database, self.vault, store, lambda: self.now)
         with self.database.transaction(writes=True) as db:
             self.workspace = workspaces.create(db, "Acme", "acme", "owner@localhost", START)
             labels.add_default_labels(db, self.workspace.id)

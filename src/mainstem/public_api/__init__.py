@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Callable
 from typing import Final
 
+from mainstem.model.ports import OutcomeStore
 from mainstem.public_api import audit_trail, labels, testing, workspaces
+from mainstem.public_api.publish import publish_touched
+from mainstem.rest.dispatch import Database, Dispatcher
+from mainstem.rest.limits import Limiter
 from mainstem.rest.operation import Family
+from mainstem.settings import Settings
+from mainstem.vault import Vault
 
 FAMILIES: Final[tuple[Family, ...]] = (
     workspaces.api,
@@ -13,3 +21,19 @@ FAMILIES: Final[tuple[Family, ...]] = (
     labels.api,
     audit_trail.api,
 )
+
+
+def build(
+    settings: Settings, database: Database, vault: Vault, outcomes: OutcomeStore, clock: Callable[[], dt.datetime]
+) -> Dispatcher:
+    """The Public API without HTTP."""
+    limiter = Limiter(settings.default_rate_limit, settings.rate_limit_overrides, enforced=settings.rate_limits)
+    return Dispatcher(
+        FAMILIES,
+        database=database,
+        vault=vault,
+        limiter=limiter,
+        outcomes=outcomes,
+        clock=clock,
+        before_commit=publish_touched,
+    )
