@@ -1,0 +1,56 @@
+# Everything a developer types. Each target does its own set-up: a machine needs Python 3.11+ and make.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+ARGS ?=
+UV_VERSION := 0.13.9
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+RUN := .venv/bin
+SYNCED := .venv/.synced
+SYNCED_DEV := .venv/.synced-dev
+
+.PHONY: help run test test-clients soak check bench docs clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+run: $(SYNCED) ## set up and start mainstem; flags through ARGS="--api 127.0.0.1:9000"
+	@exec $(RUN)/mainstem serve $(ARGS)
+
+test: $(SYNCED_DEV) ## set up and run the tests; one of them through ARGS="tests/rest"
+	$(RUN)/pytest $(ARGS)
+
+test-clients: $(SYNCED_DEV) ## run the journeys of the official clients (Node, Go, Chromium)
+	scripts/install-clients
+	$(RUN)/pytest -m clients $(ARGS)
+
+soak: $(SYNCED_DEV) ## kill every process 100 times under load and compare what arrived
+	$(RUN)/pytest -m soak $(ARGS)
+
+check: $(SYNCED_DEV) ## style, types, layers and lock file
+	$(RUN)/ruff format --check src tests benchmarks
+	$(RUN)/ruff check src tests benchmarks
+	$(RUN)/mypy
+	$(RUN)/lint-imports
+	$(UV) lock --check
+
+bench: $(SYNCED_DEV) ## measure, print, and write docs/performance.md
+	$(RUN)/python benchmarks/run.py $(ARGS)
+
+docs: $(SYNCED_DEV) ## write the generated reference
+	$(RUN)/python -m mainstem.contract.ledger --write
+	$(RUN)/python docs/generate.py
+
+clean: ## remove what set-up made
+	rm -rf .venv .uv .clients tests/clients/node_modules
+
+.uv/bin/uv:
+	$(PYTHON) -m venv .uv
+	.uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(SYNCED): pyproject.toml uv.lock | $(filter .uv/bin/uv,$(UV))
+	$(UV) sync --quiet --locked --no-dev --inexact
+	@touch $@
+
+$(SYNCED_DEV): pyproject.toml uv.lock | $(filter .uv/bin/uv,$(UV))
+	$(UV) sync --quiet --locked
+	@touch $@ $(SYNCED)
