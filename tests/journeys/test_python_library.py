@@ -65,7 +65,7 @@ def test_all_six_calls_reach_the_webhook_once_and_unchanged(
 
 def test_a_batch_keeps_the_order_of_each_user(server: RunningServer, public_api: PublicApi, sink: Sink) -> None:
     connection = public_api.connect(f"{sink.url}/order")
-    with sender(server, connection.write_key, flush_at=50, max_queue_size=1000) as client:
+    with sender(server, connection.write_key, upload_size=50, max_queue_size=1000) as client:
         for step in range(40):
             for user in range(5):
                 client.track(f"user-{user}", "Step", {"step": step})
