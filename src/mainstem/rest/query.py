@@ -45,7 +45,7 @@ def parse_query(query: str, *, lists: Collection[str] = (), objects: Collection[
 
 def _path(name: str) -> list[str]:
     """`rules.0[type]` is ["rules", "0", "type"]; a name that cannot be split stands for itself."""
-    parts = name.replace("]", "").replace("[", ".").split(".")
+    parts = name.removesuffix("[]").replace("]", "").replace("[", ".").split(".")
     if len(parts) > _MAX_DEPTH:
         raise BadRequest(f"a query parameter nests deeper than {_MAX_DEPTH}")
     return parts if parts[0] else [name]
@@ -76,7 +76,7 @@ def _put(root: dict[str, Any], path: list[str], value: Any) -> None:
         if not isinstance(inner, dict):
             inner = node[part] = {}
         node = inner
-    last = path[-1] or "0"  # `groupBy[]=a` repeats the empty index
+    last = path[-1]
     if last in node and not isinstance(node[last], dict):
         node[last] = [*_as_list(node[last], split=False), value]
     elif last in node and isinstance(value, dict):
