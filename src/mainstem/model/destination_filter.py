@@ -93,7 +93,7 @@ class FilterSet:
             try:
                 steps += _steps(number, each)
             except (fql.FqlError, msgspec.ValidationError):
-                self._unreadable = FilteredOut(each.id, "filter_unreadable")
+                self._unreadable = self._unreadable or FilteredOut(each.id, "filter_unreadable")
         # Sorting is stable, so filters keep their order within one kind of action.
         self._steps = sorted(steps, key=lambda step: step.rank)
 
