@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from mainstem.model.ports import OutcomeStore
-from mainstem.public_api import audit_trail, labels, testing, workspaces
+from mainstem.public_api import audit_trail, catalog, labels, testing, workspaces
 from mainstem.public_api.publish import publish_touched
 from mainstem.rest.dispatch import Database, Dispatcher
 from mainstem.rest.limits import Limiter
@@ -18,6 +18,7 @@ from mainstem.vault import Vault
 FAMILIES: Final[tuple[Family, ...]] = (
     workspaces.api,
     testing.api,
+    catalog.api,
     labels.api,
     audit_trail.api,
 )

@@ -29,7 +29,8 @@ CREATE TABLE source_labels (
 );
 CREATE INDEX sources_of_label ON source_labels (key, value);
 CREATE TABLE schema_settings (
-    source_id VARCHAR NOT NULL PRIMARY KEY, settings BLOB NOT NULL
+    source_id VARCHAR NOT NULL PRIMARY KEY, blocks VARCHAR NOT NULL, forwarding_violations_to VARCHAR,
+    forwarding_blocked_events_to VARCHAR
 );
 CREATE TABLE destinations (
     seq INTEGER PRIMARY KEY, id VARCHAR NOT NULL UNIQUE, workspace_id VARCHAR NOT NULL,

@@ -1,0 +1,241 @@
+"""Catalog: the types of sources, destinations and warehouses that work here.
+
+The entries are data files beside this module, read once. An entry that was released never leaves them, so the
+metadata of an existing source or destination is always found, and is the same bytes in every reply.
+Source: Public API reference, tag "Catalog" (6 operations).
+"""
+# ruff: noqa: ARG001  # the catalogue is the same for every caller
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from mainstem.errors import NotFound
+from mainstem.rest.operation import Call, Family
+from mainstem.rest.pagination import PageInput, Pagination, slice_of
+from mainstem.rest.permissions import Needs
+from mainstem.rest.rows import missing
+from mainstem.rest.wire import UNSET, Unset, Wire
+
+api = Family("Catalog")
+_DATA: Final = "catalog_data"
+Entry = TypeVar("Entry")
+
+
+class Option(Wire, frozen=True):
+    """One setting of an integration. `type` is string, boolean, select, password, array, map, mixed, …;
+    the value of a password is a secret. `default_value` is any JSON."""
+
+    name: str
+    type: str
+    required: bool
+    label: str | Unset = UNSET
+    description: str | Unset = UNSET
+    default_value: Any = UNSET
+
+
+class SourceMetadata(Wire, frozen=True):
+    """A type of source on the wire."""
+
+    id: str
+    name: str
+    slug: str
+    description: str
+    logos: dict[str, str]
+    options: tuple[Option, ...]
+    categories: tuple[str, ...]
+    is_cloud_event_source: bool
+    status: str
+    partner_owned: bool | Unset = UNSET
+
+
+class DestinationMetadata(Wire, frozen=True):
+    """A type of destination on the wire."""
+
+    id: str
+    name: str
+    slug: str
+    description: str
+    logos: dict[str, str]
+    options: tuple[Option, ...]
+    status: str
+    previous_names: tuple[str, ...]
+    categories: tuple[str, ...]
+    website: str
+    components: tuple[dict[str, str], ...]
+    supported_features: dict[str, str | bool]
+    supported_methods: dict[str, bool]
+    supported_platforms: dict[str, bool]
+    actions: tuple[dict[str, Any], ...]
+    presets: tuple[dict[str, Any], ...]
+    contacts: tuple[dict[str, str | bool], ...]
+    partner_owned: bool | Unset = UNSET
+    supported_regions: tuple[str, ...] | Unset = UNSET
+    region_endpoints: tuple[str, ...] | Unset = UNSET
+    multi_instance_supported_version: str | Unset = UNSET
+
+
+class WarehouseMetadata(Wire, frozen=True):
+    """A type of warehouse on the wire."""
+
+    id: str
+    name: str
+    slug: str
+    description: str
+    logos: dict[str, str]
+    options: tuple[Option, ...]
+
+
+class SourceEntry(Wire, frozen=True):
+    """An entry of sources.json. `platform` is "web", "mobile" or "server"; `client_side` says whether the
+    library runs on the device of the person whose events it sends."""
+
+    platform: str
+    client_side: bool
+    metadata: SourceMetadata
+
+
+class DestinationEntry(Wire, frozen=True):
+    """An entry of destinations.json."""
+
+    metadata: DestinationMetadata
+
+
+class WarehouseEntry(Wire, frozen=True):
+    """An entry of warehouses.json."""
+
+    metadata: WarehouseMetadata
+
+
+class SourcesCatalogOutput(Wire, frozen=True):
+    """Reply of getSourcesCatalog."""
+
+    sources_catalog: list[SourceMetadata]
+    pagination: Pagination
+
+
+class SourceMetadataOutput(Wire, frozen=True):
+    """Reply of getSourceMetadata."""
+
+    source_metadata: SourceMetadata
+
+
+class DestinationsCatalogOutput(Wire, frozen=True):
+    """Reply of getDestinationsCatalog."""
+
+    destinations_catalog: list[DestinationMetadata]
+    pagination: Pagination
+
+
+class DestinationMetadataOutput(Wire, frozen=True):
+    """Reply of getDestinationMetadata."""
+
+    destination_metadata: DestinationMetadata
+
+
+class WarehousesCatalogOutput(Wire, frozen=True):
+    """Reply of getWarehousesCatalog."""
+
+    warehouses_catalog: list[WarehouseMetadata]
+    pagination: Pagination
+
+
+class WarehouseMetadataOutput(Wire, frozen=True):
+    """Reply of getWarehouseMetadata."""
+
+    warehouse_metadata: WarehouseMetadata
+
+
+def find_source_metadata(id: str) -> SourceMetadata | None:
+    """The type of source with this id."""
+    entry = _sources().get(id)
+    return entry.metadata if entry else None
+
+
+def find_destination_metadata(id: str) -> DestinationMetadata | None:
+    """The type of destination with this id."""
+    return _destinations().get(id)
+
+
+def source_metadata(id: str) -> SourceMetadata:
+    """The type of an existing source: `id` is one that the catalogue has, or had when the source was made."""
+    return _sources()[id].metadata
+
+
+def source_platform(id: str) -> str:
+    """Where events come from: "web", "mobile" or "server", for the type of an existing source."""
+    return _sources()[id].platform
+
+
+@cache
+def _sources() -> dict[str, SourceEntry]:
+    return {entry.metadata.id: entry for entry in _entries("sources", SourceEntry)}
+
+
+@cache
+def _destinations() -> dict[str, DestinationMetadata]:
+    return {entry.metadata.id: entry.metadata for entry in _entries("destinations", DestinationEntry)}
+
+
+@cache
+def _warehouses() -> dict[str, WarehouseMetadata]:
+    return {entry.metadata.id: entry.metadata for entry in _entries("warehouses", WarehouseEntry)}
+
+
+def _entries(name: str, shape: type[Entry]) -> list[Entry]:
+    text = (resources.files(__package__) / _DATA / f"{name}.json").read_bytes()
+    return msgspec.json.decode(text, type=list[shape])  # type: ignore[valid-type]  # a list of the given shape
+
+
+def _found(entry: Entry | None, noun: str, id: str) -> Entry:
+    if entry is None:
+        raise NotFound(missing(noun, id))
+    return entry
+
+
+@api.operation("GET /catalog/sources", needs=Needs.WORKSPACE_MEMBER)
+def get_sources_catalog(call: Call, query: PageInput) -> SourcesCatalogOutput:
+    """Get Sources Catalog"""
+    items, pagination = slice_of([entry.metadata for entry in _sources().values()], query.pagination)
+    return SourcesCatalogOutput(sources_catalog=items, pagination=pagination)
+
+
+@api.operation("GET /catalog/sources/{sourceMetadataId}", needs=Needs.WORKSPACE_MEMBER)
+def get_source_metadata(call: Call, source_metadata_id: str) -> SourceMetadataOutput:
+    """Get Source Metadata"""
+    entry = find_source_metadata(source_metadata_id)
+    return SourceMetadataOutput(source_metadata=_found(entry, "Source metadata", source_metadata_id))
+
+
+@api.operation("GET /catalog/destinations", needs=Needs.WORKSPACE_MEMBER)
+def get_destinations_catalog(call: Call, query: PageInput) -> DestinationsCatalogOutput:
+    """Get Destinations Catalog"""
+    items, pagination = slice_of(list(_destinations().values()), query.pagination)
+    return DestinationsCatalogOutput(destinations_catalog=items, pagination=pagination)
+
+
+@api.operation("GET /catalog/destinations/{destinationMetadataId}", needs=Needs.WORKSPACE_MEMBER)
+def get_destination_metadata(call: Call, destination_metadata_id: str) -> DestinationMetadataOutput:
+    """Get Destination Metadata"""
+    entry = find_destination_metadata(destination_metadata_id)
+    return DestinationMetadataOutput(
+        destination_metadata=_found(entry, "Destination metadata", destination_metadata_id)
+    )
+
+
+@api.operation("GET /catalog/warehouses", needs=Needs.WORKSPACE_MEMBER)
+def get_warehouses_catalog(call: Call, query: PageInput) -> WarehousesCatalogOutput:
+    """Get Warehouses Catalog"""
+    items, pagination = slice_of(list(_warehouses().values()), query.pagination)
+    return WarehousesCatalogOutput(warehouses_catalog=items, pagination=pagination)
+
+
+@api.operation("GET /catalog/warehouses/{warehouseMetadataId}", needs=Needs.WORKSPACE_MEMBER)
+def get_warehouse_metadata(call: Call, warehouse_metadata_id: str) -> WarehouseMetadataOutput:
+    """Get Warehouse Metadata"""
+    entry = _warehouses().get(warehouse_metadata_id)
+    return WarehouseMetadataOutput(warehouse_metadata=_found(entry, "Warehouse metadata", warehouse_metadata_id))

@@ -1,0 +1,51 @@
+"""Settings of sources and destinations: free-form objects that are merged, and whose secrets are masked.
+
+A secret is the text of an option of type password. It leaves as ten bullets and its last four characters; a
+value that begins so and comes back means "as it was". Source: Public API reference, "Update Source" and
+"Update Destination" (merging, null deletes); the mask is observed, what a returned mask does is a judgement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from mainstem.errors import InputInvalid
+from mainstem.public_api.catalog import Option
+
+_BULLETS: Final = "\u2022" * 10
+_SHOWN: Final = 4  # characters at the end of a secret
+
+
+def masked(settings: Mapping[str, Any], options: Sequence[Option]) -> dict[str, Any]:
+    """`settings` as they are sent out. An empty secret stays empty; one of four characters or less shows none."""
+    secrets = _secrets(options)
+    return {key: _mask(value) if key in secrets else value for key, value in settings.items()}
+
+
+def merged(stored: Mapping[str, Any], sent: Mapping[str, Any], options: Sequence[Option]) -> dict[str, Any]:
+    """`stored` with `sent` laid over it: null deletes a key, a mask keeps the stored secret, and keys that the
+    options do not name are stored like others. Raises InputInvalid for a mask of a secret that is not stored."""
+    secrets = _secrets(options)
+    masks = {key for key, value in sent.items() if key in secrets and _is_mask(value)}
+    unknown = sorted(masks - stored.keys())
+    if unknown:
+        raise InputInvalid(
+            [(f"settings.{key}", f'"settings.{key}" is masked: the secret itself is needed') for key in unknown]
+        )
+    together = {**stored, **{key: value for key, value in sent.items() if key not in masks}}
+    return {key: value for key, value in together.items() if value is not None}
+
+
+def _secrets(options: Sequence[Option]) -> set[str]:
+    return {option.name for option in options if option.type == "password"}
+
+
+def _mask(value: Any) -> Any:
+    if not isinstance(value, str) or not value:
+        return value
+    return _BULLETS + (value[-_SHOWN:] if len(value) > _SHOWN else "")
+
+
+def _is_mask(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith(_BULLETS)

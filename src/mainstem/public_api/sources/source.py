@@ -1,0 +1,128 @@
+"""A source: its rows, its shape, and the only way to read it.
+
+Source: Public API reference, tag "Sources".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Boolean, Column, Connection, Integer, LargeBinary, Row, Select, String, Table, select
+
+from mainstem.public_api import catalog, integration_settings
+from mainstem.public_api.labels import Label, label_of, labels, source_labels
+from mainstem.rest import rows
+from mainstem.rest.operation import Call
+from mainstem.rest.permissions import Needs
+from mainstem.rest.rows import metadata
+from mainstem.rest.wire import Wire
+from mainstem.vault import Vault
+
+sources = Table(
+    "sources",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("workspace_id", String, nullable=False),
+    Column("slug", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("metadata_id", String, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("settings", LargeBinary, nullable=False),
+)
+write_keys = Table(
+    "write_keys",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("write_key", String, nullable=False, unique=True),
+    Column("source_id", String, nullable=False),
+)
+
+
+class Source(Wire, frozen=True):
+    """A source on the wire. Callers who may not administer it see no write keys; secrets are masked."""
+
+    id: str
+    slug: str
+    name: str
+    metadata: catalog.SourceMetadata
+    workspace_id: str
+    enabled: bool
+    write_keys: list[str]
+    settings: dict[str, Any]
+    labels: list[Label]
+
+
+class SourceOutput(Wire, frozen=True):
+    """Reply of createSource, updateSource and createWriteKeyForSource."""
+
+    source: Source
+
+
+def visible(call: Call) -> Select[Any]:
+    """The only way the Public API reads the table."""
+    return select(sources).where(sources.c.workspace_id == call.workspace_id)
+
+
+def one(call: Call, source_id: str) -> Row[Any]:
+    """The row of a source that the caller may see. Raises NotFound; a slug is not an id."""
+    return rows.one(call.db, visible(call).where(sources.c.id == source_id), rows.missing("Source", source_id))
+
+
+def source_of(call: Call, source_id: str) -> Source:
+    """A source as the caller may see it. Raises NotFound."""
+    return sources_of(call, [one(call, source_id)])[0]
+
+
+def sources_of(call: Call, found: Sequence[Row[Any]]) -> list[Source]:
+    """Rows as they are on the wire, in the same order."""
+    ids = [row.id for row in found]
+    keys = write_keys_of(call.db, ids) if call.may(Needs.SOURCE_ADMIN) else {}
+    marks = labels_of(call, ids)
+    return [_source(call.vault, row, keys.get(row.id, []), marks.get(row.id, [])) for row in found]
+
+
+def _source(vault: Vault, row: Row[Any], keys: list[str], marks: list[Label]) -> Source:
+    described = catalog.source_metadata(row.metadata_id)
+    return Source(
+        id=row.id,
+        slug=row.slug,
+        name=row.name,
+        metadata=described,
+        workspace_id=row.workspace_id,
+        enabled=row.enabled,
+        write_keys=keys,
+        settings=integration_settings.masked(settings_of(vault, row), described.options),
+        labels=marks,
+    )
+
+
+def settings_of(vault: Vault, row: Row[Any]) -> dict[str, Any]:
+    """The settings of a source with their secrets, for the data plane and for merging."""
+    return msgspec.json.decode(vault.open(row.settings, row.id), type=dict[str, Any])
+
+
+def write_keys_of(db: Connection, source_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Write keys of each source, the oldest first."""
+    query = select(write_keys).where(write_keys.c.source_id.in_(source_ids)).order_by(write_keys.c.seq)
+    found: dict[str, list[str]] = {}
+    for row in db.execute(query):
+        found.setdefault(row.source_id, []).append(row.write_key)
+    return found
+
+
+def labels_of(call: Call, source_ids: Sequence[str]) -> dict[str, list[Label]]:
+    """Labels of each source, by key."""
+    same = (labels.c.key == source_labels.c.key) & (labels.c.value == source_labels.c.value)
+    query = (
+        select(source_labels.c.source_id, labels)
+        .join(labels, same & (labels.c.workspace_id == call.workspace_id))
+        .where(source_labels.c.source_id.in_(source_ids))
+        .order_by(source_labels.c.key)
+    )
+    found: dict[str, list[Label]] = {}
+    for row in call.db.execute(query):
+        found.setdefault(row.source_id, []).append(label_of(row))
+    return found

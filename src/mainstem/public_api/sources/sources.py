@@ -1,0 +1,173 @@
+"""Create, read, change and delete sources.
+
+Source: Public API reference, tag "Sources"; segment-docs, "Sources". That a slug is unique in its workspace is
+stated there, the 409 for a duplicate and the 422 for an unknown metadata id are judgements.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+from sqlalchemy import Row, delete, insert, update
+
+from mainstem.errors import InputInvalid
+from mainstem.public_api import catalog, destinations, integration_settings
+from mainstem.public_api.labels import StatusOutput, source_labels
+from mainstem.public_api.sources import schema_settings
+from mainstem.public_api.sources.source import (
+    Source,
+    SourceOutput,
+    one,
+    settings_of,
+    source_of,
+    sources,
+    sources_of,
+    visible,
+    write_keys,
+)
+from mainstem.public_api.sources.write_keys import add_write_key
+from mainstem.rest import rows
+from mainstem.rest.ids import base58_id
+from mainstem.rest.operation import Call, Family
+from mainstem.rest.pagination import PageInput, Pagination
+from mainstem.rest.permissions import Needs
+from mainstem.rest.wire import UNSET, Unset, Wire
+
+api = Family("Sources")
+
+Slug = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-z0-9_-]+\Z")]
+Name = Annotated[str, Meta(min_length=1, max_length=255)]
+
+
+class CreateSourceInput(Wire, frozen=True):
+    """Body of createSource. A new source is connected to every warehouse unless `disconnect_all_warehouses`."""
+
+    slug: Slug
+    enabled: bool
+    metadata_id: str
+    settings: dict[str, Any] | Unset = UNSET
+    disconnect_all_warehouses: bool | Unset = UNSET
+    name: Name | Unset | None = UNSET
+
+
+class UpdateSourceInput(Wire, frozen=True):
+    """Body of updateSource. A name of null goes back to the slug; a null inside `settings` deletes that key."""
+
+    name: Name | Unset | None = UNSET
+    enabled: bool | Unset = UNSET
+    slug: Slug | Unset = UNSET
+    settings: dict[str, Any] | Unset = UNSET
+
+
+class GetSourceOutput(Wire, frozen=True):
+    """Reply of getSource; the id of the tracking plan is null when the source has none."""
+
+    source: Source
+    tracking_plan_id: str | None
+
+
+class SourcesOutput(Wire, frozen=True):
+    """Reply of listSources."""
+
+    sources: list[Source]
+    pagination: Pagination
+
+
+@api.operation("POST /sources", status=201, needs=Needs.SOURCE_ADMIN, audit="Source Created")
+def create_source(call: Call, body: CreateSourceInput) -> SourceOutput:
+    """Create Source"""
+    described = catalog.find_source_metadata(body.metadata_id)
+    if described is None:
+        raise InputInvalid([("metadataId", f'"metadataId" names no source of the catalog: {body.metadata_id}')])
+    source_id, name = base58_id(), body.name or body.slug
+    settings = integration_settings.merged({}, body.settings or {}, described.options)
+    with _unique_slug(body.slug):
+        call.db.execute(
+            insert(sources).values(
+                id=source_id,
+                workspace_id=call.workspace_id,
+                slug=body.slug,
+                name=name,
+                metadata_id=body.metadata_id,
+                enabled=body.enabled,
+                settings=call.vault.seal(msgspec.json.encode(settings), source_id),
+            )
+        )
+    if not described.is_cloud_event_source:
+        add_write_key(call.db, source_id)
+    call.record("Source Created", "SOURCE", source_id, name)
+    call.touch(source_id)
+    return SourceOutput(source=source_of(call, source_id))
+
+
+@api.operation("GET /sources/{sourceId}", needs=Needs.SOURCE_READ)
+def get_source(call: Call, source_id: str) -> GetSourceOutput:
+    """Get Source"""
+    return GetSourceOutput(source=source_of(call, source_id), tracking_plan_id=None)
+
+
+@api.operation("GET /sources", needs=Needs.SOURCE_READ)
+def list_sources(call: Call, query: PageInput) -> SourcesOutput:
+    """List Sources"""
+    found, pagination = rows.page_of(call.db, visible(call).order_by(sources.c.seq), query.pagination)
+    return SourcesOutput(sources=sources_of(call, found), pagination=pagination)
+
+
+@api.operation(
+    "PATCH /sources/{sourceId}",
+    needs=Needs.SOURCE_ADMIN,
+    audit=("Source Modified", "Source Enabled", "Source Disabled", "Source Settings Modified"),
+)
+def update_source(call: Call, source_id: str, body: UpdateSourceInput) -> SourceOutput:
+    """Update Source"""
+    row = one(call, source_id)
+    before = settings_of(call.vault, row)
+    options = catalog.source_metadata(row.metadata_id).options
+    settings = integration_settings.merged(before, body.settings or {}, options)
+    changes = _changes(row, body)
+    _record_changes(call, row, changes, settings != before)
+    if settings != before:
+        changes["settings"] = call.vault.seal(msgspec.json.encode(settings), source_id)
+    if changes:
+        with _unique_slug(changes.get("slug", row.slug)):
+            call.db.execute(update(sources).where(sources.c.id == source_id).values(changes))
+        call.touch(source_id)
+    return SourceOutput(source=source_of(call, source_id))
+
+
+def _changes(row: Row[Any], body: UpdateSourceInput) -> dict[str, Any]:
+    """The columns that `body` really changes, but for the settings."""
+    slug = body.slug or row.slug
+    wanted = {"slug": slug, "name": slug if body.name is None else body.name, "enabled": body.enabled}
+    return {key: value for key, value in wanted.items() if value not in (UNSET, getattr(row, key))}
+
+
+def _record_changes(call: Call, row: Row[Any], changes: dict[str, Any], settings_differ: bool) -> None:
+    """An audit event for each kind of change."""
+    name = changes.get("name", row.name)
+    if changes.keys() & {"slug", "name"}:
+        call.record("Source Modified", "SOURCE", row.id, name)
+    if "enabled" in changes:
+        call.record("Source Enabled" if changes["enabled"] else "Source Disabled", "SOURCE", row.id, name)
+    if settings_differ:
+        call.record("Source Settings Modified", "SOURCE", row.id, name)
+
+
+def _unique_slug(slug: str) -> Any:
+    return rows.unique(f"A source with slug '{slug}' already exists.", field="slug")
+
+
+@api.operation("DELETE /sources/{sourceId}", needs=Needs.SOURCE_ADMIN, audit="Source Deleted")
+def delete_source(call: Call, source_id: str) -> StatusOutput:
+    """Delete Source"""
+    row = one(call, source_id)
+    destinations.delete_of_source(call, source_id)
+    schema_settings.delete_of_source(call.db, source_id)
+    call.db.execute(delete(source_labels).where(source_labels.c.source_id == source_id))
+    call.db.execute(delete(write_keys).where(write_keys.c.source_id == source_id))
+    call.db.execute(delete(sources).where(sources.c.id == source_id))
+    call.record("Source Deleted", "SOURCE", source_id, row.name)
+    call.touch(source_id)
+    return StatusOutput()
