@@ -15,6 +15,8 @@ from mainstem.public_api.catalog import Option
 
 _BULLETS: Final = "\u2022" * 10
 _SHOWN: Final = 4  # characters at the end of a secret
+_MAX_DEPTH: Final = 64
+_INTEGERS: Final = range(-(2**63), 2**64)  # what every reader of a publication can hold
 
 
 def masked(settings: Mapping[str, Any], options: Sequence[Option]) -> dict[str, Any]:
@@ -25,14 +27,14 @@ def masked(settings: Mapping[str, Any], options: Sequence[Option]) -> dict[str, 
 
 def merged(stored: Mapping[str, Any], sent: Mapping[str, Any], options: Sequence[Option]) -> dict[str, Any]:
     """`stored` with `sent` laid over it: null deletes a key, a mask keeps the stored secret, and keys that the
-    options do not name are stored like others. Raises InputInvalid for a mask of a secret that is not stored."""
+    options do not name are stored like others. Raises InputInvalid for a mask of a secret that is not stored,
+    integers of more than 64 bits, and values nested deeper than 64."""
     secrets = _secrets(options)
     masks = {key for key, value in sent.items() if key in secrets and _is_mask(value)}
-    unknown = sorted(masks - stored.keys())
-    if unknown:
-        raise InputInvalid(
-            [(f"settings.{key}", f'"settings.{key}" is masked: the secret itself is needed') for key in unknown]
-        )
+    faults = dict.fromkeys(masks - stored.keys(), "is masked: the secret itself is needed")
+    faults |= {key: fault for key, value in sent.items() if (fault := _fault(value))}
+    if faults:
+        raise InputInvalid([(f"settings.{key}", f'"settings.{key}" {faults[key]}') for key in sorted(faults)])
     together = {**stored, **{key: value for key, value in sent.items() if key not in masks}}
     return {key: value for key, value in together.items() if value is not None}
 
@@ -49,3 +51,13 @@ def _mask(value: Any) -> Any:
 
 def _is_mask(value: Any) -> bool:
     return isinstance(value, str) and value.startswith(_BULLETS)
+
+
+def _fault(value: Any, depth: int = 1) -> str | None:
+    """Why a value cannot be kept, if so."""
+    if depth > _MAX_DEPTH:
+        return f"must not nest deeper than {_MAX_DEPTH} levels"
+    if isinstance(value, int) and value not in _INTEGERS:
+        return "must be a safe number"
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next((fault for each in inner if (fault := _fault(each, depth + 1))), None)

@@ -7,6 +7,7 @@ of the published service. Source: Public API reference, "Error Handling" and "Re
 
 from __future__ import annotations
 
+import enum
 import math
 from typing import Any, TypeVar
 
@@ -119,8 +120,7 @@ def _scalar_fault(value: Any, kind: inspect.Type, text: bool) -> str | None:
     if isinstance(kind, inspect.LiteralType):
         return None if value in kind.values else _one_of(kind.values)
     if isinstance(kind, inspect.EnumType):
-        members = [each.value for each in kind.cls]
-        return None if value in members else _one_of(members)
+        return None if _names_member(value, kind.cls) else _one_of(each.value for each in kind.cls)
     if isinstance(kind, inspect.DateTimeType):
         return None if _converts(value, kind) else "must be in ISO 8601 date format"
     return None
@@ -134,6 +134,15 @@ def _converts(value: Any, kind: inspect.DateTimeType) -> bool:
     except msgspec.ValidationError:
         return False
     return kind is not None
+
+
+def _names_member(value: Any, members: type[enum.Enum]) -> bool:
+    """Whether `value` is, or is read as, a member: an Enum may define `_missing_`."""
+    try:
+        members(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _one_of(values: Any) -> str:
