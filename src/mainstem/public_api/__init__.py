@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Final
 
 from mainstem.model.ports import OutcomeStore
-from mainstem.public_api import audit_trail, catalog, labels, testing, workspaces
+from mainstem.public_api import audit_trail, catalog, destination_filters, destinations, labels, testing, workspaces
 from mainstem.public_api.publish import publish_touched
+from mainstem.public_api.sources import connections, schema_settings, sources, write_keys
+from mainstem.public_api.sources import labels as labels_of_sources
 from mainstem.rest.dispatch import Database, Dispatcher
 from mainstem.rest.limits import Limiter
 from mainstem.rest.operation import Family
@@ -19,6 +21,13 @@ FAMILIES: Final[tuple[Family, ...]] = (
     workspaces.api,
     testing.api,
     catalog.api,
+    sources.api,
+    write_keys.api,
+    labels_of_sources.api,
+    schema_settings.api,
+    connections.api,
+    destinations.api,
+    destination_filters.api,
     labels.api,
     audit_trail.api,
 )

@@ -42,7 +42,7 @@ CREATE TABLE destination_filters (
     seq INTEGER PRIMARY KEY, id VARCHAR NOT NULL UNIQUE, workspace_id VARCHAR NOT NULL,
     source_id VARCHAR NOT NULL, destination_id VARCHAR NOT NULL, condition VARCHAR NOT NULL,
     actions BLOB NOT NULL, title VARCHAR NOT NULL, description VARCHAR, enabled BOOLEAN NOT NULL,
-    created_at BIGINT NOT NULL, updated_at TIMESTAMP NOT NULL
+    created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL
 );
 CREATE INDEX filters_of_destination ON destination_filters (destination_id);
 CREATE TABLE audit_events (

@@ -1,0 +1,422 @@
+"""Destinations: instances of an integration, each fed by one source.
+
+Settings lie sealed in their rows, for they hold secrets: the texts of password options, and the values of the
+headers of webhooks. Password options are masked in every reply. Header values are masked for callers who may
+only read; who may change a destination sees them, because clients that keep configuration (the Terraform
+provider among them) compare what they sent with what comes back, and know masks in plain texts alone.
+Source: Public API reference, tag "Destinations"; product guide, "Destinations overview" (instances per source).
+Judgements: statuses of refusals other than the published "Multiple configurations …", and the header values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Integer,
+    LargeBinary,
+    Row,
+    Select,
+    String,
+    Table,
+    delete,
+    insert,
+    select,
+    update,
+)
+
+from mainstem.errors import BadRequest, Conflict, InputInvalid, NotFound
+from mainstem.model.snapshot import DestinationConfig, FilterConfig
+from mainstem.public_api import catalog, integration_settings, sources
+from mainstem.public_api.catalog import DestinationMetadata
+from mainstem.public_api.labels import StatusOutput
+from mainstem.rest import audit, rows
+from mainstem.rest.ids import hex_id
+from mainstem.rest.operation import Call, Family
+from mainstem.rest.pagination import Page, PageInput, Pagination
+from mainstem.rest.permissions import Needs
+from mainstem.rest.rows import Moment, metadata
+from mainstem.rest.wire import UNSET, Faults, Unset, Wire, given
+from mainstem.vault import Vault
+
+if TYPE_CHECKING:
+    from mainstem.destinations.base import Destination as Connector
+
+api = Family("Destinations")
+destinations = Table(
+    "destinations",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("workspace_id", String, nullable=False),
+    Column("source_id", String, nullable=False),
+    Column("metadata_id", String, nullable=False),
+    Column("name", String),
+    Column("enabled", Boolean, nullable=False),
+    Column("settings", LargeBinary, nullable=False),
+)
+destination_filters = Table(
+    "destination_filters",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("workspace_id", String, nullable=False),
+    Column("source_id", String, nullable=False),
+    Column("destination_id", String, nullable=False),
+    Column("condition", String, nullable=False),
+    Column("actions", LargeBinary, nullable=False),
+    Column("title", String, nullable=False),
+    Column("description", String),
+    Column("enabled", Boolean, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+)
+
+MAX_INSTANCES: Final = 25
+SINGLE_INSTANCE: Final = "Multiple configurations of this destination type not supported."
+READ_ONLY: Final = ("id", "source_id", "metadata_id", "metadata")
+_MASK: Final = "\u2022" * 10
+_TYPES: Final[Mapping[str, tuple[type | tuple[type, ...], str]]] = {
+    "string": (str, "a string"),
+    "password": (str, "a string"),
+    "boolean": (bool, "a boolean"),
+    "number": ((int, float), "a number"),
+}
+
+Name = Annotated[str, Meta(min_length=1, max_length=255)]
+
+
+class Destination(Wire, frozen=True):
+    """A destination on the wire; no name was ever invented for it."""
+
+    id: str
+    enabled: bool
+    metadata: DestinationMetadata
+    source_id: str
+    settings: dict[str, Any]
+    name: str | Unset = UNSET
+
+
+class CreateDestinationInput(Wire, frozen=True):
+    """Body of createDestination."""
+
+    source_id: str
+    metadata_id: str
+    settings: dict[str, Any]
+    enabled: bool = True
+    name: Name | Unset | None = UNSET
+
+
+class UpdateDestinationInput(Wire, frozen=True):
+    """Body of updateDestination. `name` null clears it; the last four are READ_ONLY and change nothing."""
+
+    name: Name | Unset | None = UNSET
+    enabled: bool | Unset = UNSET
+    settings: dict[str, Any] | Unset = UNSET
+    id: Any = UNSET
+    source_id: Any = UNSET
+    metadata_id: Any = UNSET
+    metadata: Any = UNSET
+
+
+class DestinationOutput(Wire, frozen=True):
+    """Reply of createDestination, getDestination and updateDestination."""
+
+    destination: Destination
+
+
+class DestinationsOutput(Wire, frozen=True):
+    """Reply of listDestinations."""
+
+    destinations: list[Destination]
+    pagination: Pagination
+
+
+def visible(call: Call) -> Select[Any]:
+    """The only way the Public API reads the table."""
+    return select(destinations).where(destinations.c.workspace_id == call.workspace_id)
+
+
+def one(call: Call, destination_id: str) -> Row[Any]:
+    """The row of a destination that the caller may see. Raises NotFound."""
+    query = visible(call).where(destinations.c.id == destination_id)
+    return rows.one(call.db, query, rows.missing("Destination", destination_id))
+
+
+def check_source(row: Row[Any], source_id: str) -> None:
+    """Raises InputInvalid unless `source_id` is the source of this destination."""
+    if row.source_id != source_id:
+        raise InputInvalid([("sourceId", '"sourceId" must be the id of the source of the destination')])
+
+
+def page_of_source(call: Call, source_id: str, page: Page) -> tuple[list[Destination], Pagination]:
+    """A page of the destinations of a source, in order of creation."""
+    query = visible(call).where(destinations.c.source_id == source_id).order_by(destinations.c.seq)
+    found, pagination = rows.page_of(call.db, query, page)
+    return [destination_of(call, row) for row in found], pagination
+
+
+def destination_of(call: Call, row: Row[Any]) -> Destination:
+    """A row as the caller may see it."""
+    described = _metadata(row)
+    settings = integration_settings.masked(_settings(call.vault, row), described.options)
+    return Destination(
+        id=row.id,
+        enabled=row.enabled,
+        name=UNSET if row.name is None else row.name,
+        metadata=described,
+        source_id=row.source_id,
+        settings=settings if call.may(Needs.SOURCE_ADMIN) else _without_header_values(settings),
+    )
+
+
+def _metadata(row: Row[Any]) -> DestinationMetadata:
+    described = catalog.find_destination_metadata(row.metadata_id)
+    assert described is not None, f"the catalogue lost {row.metadata_id}"
+    return described
+
+
+def _settings(vault: Vault, row: Row[Any]) -> dict[str, Any]:
+    return msgspec.json.decode(vault.open(row.settings, row.id), type=dict[str, Any])
+
+
+def _without_header_values(value: Any) -> Any:
+    """`value` with each text under a key `headers` masked, whether a list of {key, value} or an object."""
+    if isinstance(value, list):
+        return [_without_header_values(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: _headers_masked(inner) if key == "headers" else _without_header_values(inner)
+        for key, inner in value.items()
+    }
+
+
+def _headers_masked(headers: Any) -> Any:
+    if isinstance(headers, list):
+        return [
+            {**each, "value": _MASK if each.get("value") else each.get("value")} if isinstance(each, dict) else _MASK
+            for each in headers
+        ]
+    return dict.fromkeys(headers, _MASK) if isinstance(headers, dict) else headers
+
+
+# ---- for the data plane, and for sources
+
+
+def of_source(db: Connection, vault: Vault, source_id: str) -> tuple[DestinationConfig, ...]:
+    """The destinations of a source with their secrets and filters, in order of creation, as the data plane
+    gets them."""
+    query = select(destinations).where(destinations.c.source_id == source_id).order_by(destinations.c.seq)
+    filters = _filters_of_source(db, source_id)
+    return tuple(
+        DestinationConfig(
+            id=row.id,
+            metadata_id=row.metadata_id,
+            name=_metadata(row).name,
+            enabled=row.enabled,
+            settings=_settings(vault, row),
+            filters=tuple(filters.get(row.id, ())),
+            event_types=_connector(row.metadata_id).methods,
+        )
+        for row in db.execute(query)
+    )
+
+
+def _filters_of_source(db: Connection, source_id: str) -> dict[str, list[FilterConfig]]:
+    table = destination_filters
+    found: dict[str, list[FilterConfig]] = {}
+    for row in db.execute(select(table).where(table.c.source_id == source_id).order_by(table.c.seq)):
+        actions = msgspec.json.decode(row.actions, type=tuple[dict[str, Any], ...])
+        found.setdefault(row.destination_id, []).append(FilterConfig(row.id, row.condition, actions, row.enabled))
+    return found
+
+
+def delete_of_source(call: Call, source_id: str) -> None:
+    """Delete every destination of a source that is being deleted. Each is in the audit trail."""
+    for row in call.db.execute(visible(call).where(destinations.c.source_id == source_id)).all():
+        _delete(call, row)
+
+
+def _delete(call: Call, row: Row[Any]) -> None:
+    """Delete a destination with its filters. What goes along with something else is recorded too, though the
+    reference names only the event of what was asked for."""
+    filters = destination_filters
+    for each in call.db.execute(select(filters).where(filters.c.destination_id == row.id)).all():
+        _record(call, "Destination Filter Deleted", "DESTINATION_FILTER", each.id, each.title)
+    call.db.execute(delete(filters).where(filters.c.destination_id == row.id))
+    call.db.execute(delete(destinations).where(destinations.c.id == row.id))
+    _record(call, "Integration Deleted", "DESTINATION", row.id, _title(row))
+
+
+def _record(call: Call, event: str, resource_type: str, resource_id: str, resource_name: str) -> None:
+    audit.record(
+        call.db,
+        call.vault,
+        workspace_id=call.workspace_id,
+        at=call.now,
+        type=event,
+        actor=call.token.id,
+        resource_type=resource_type,
+        resource_id=resource_id,
+        resource_name=resource_name,
+    )
+
+
+def _title(row: Row[Any]) -> str:
+    """What the audit trail calls a destination: its name, else that of its type."""
+    return row.name or _metadata(row).name
+
+
+# ---- rules
+
+
+def _check_name(call: Call, source_id: str, metadata_id: str, name: str | None, own_id: str = "") -> None:
+    """Names of one type on one source differ; any number of instances may go without."""
+    same = _instances(call, source_id, metadata_id).where(destinations.c.name == name, destinations.c.id != own_id)
+    if name is not None and call.db.execute(same).first():
+        raise Conflict(f"A destination of this type named {name} is connected to the source.", field="name")
+
+
+def _check_count(call: Call, source_id: str, described: DestinationMetadata) -> None:
+    count = len(call.db.execute(_instances(call, source_id, described.id)).all())
+    features, version = described.supported_features, described.multi_instance_supported_version
+    if count and not (features.get("cloudModeInstances") == "MULTIPLE" or version):
+        raise BadRequest(SINGLE_INSTANCE)
+    if count >= MAX_INSTANCES:
+        raise BadRequest(f"A source has at most {MAX_INSTANCES} instances of one type of destination.")
+
+
+def _instances(call: Call, source_id: str, metadata_id: str) -> Select[Any]:
+    own = visible(call).where(destinations.c.source_id == source_id)
+    return own.where(destinations.c.metadata_id == metadata_id)
+
+
+def _check_settings(described: DestinationMetadata, settings: Mapping[str, Any]) -> None:
+    """Raises InputInvalid for a value that is not of its option's type, or that the connector cannot use."""
+    faults = _type_faults(described, settings) or _connector(described.id).faults(settings)
+    if faults:
+        raise InputInvalid(faults)
+
+
+def _type_faults(described: DestinationMetadata, settings: Mapping[str, Any]) -> Faults:
+    faults: Faults = []
+    for option in described.options:
+        value, (wanted, noun) = settings.get(option.name), _TYPES.get(option.type, (object, ""))
+        is_other = isinstance(value, bool) and wanted is not bool and wanted is not object
+        if value is not None and (is_other or not isinstance(value, wanted)):
+            faults.append((f"settings.{option.name}", f'"settings.{option.name}" must be {noun}'))
+    return faults
+
+
+def _connector(metadata_id: str) -> Connector:
+    from mainstem.destinations import CONNECTORS  # brings an HTTP client along; idle memory stays small without
+
+    return CONNECTORS[metadata_id]
+
+
+def _new_parents(call: Call, body: CreateDestinationInput) -> DestinationMetadata:
+    """The type of a new destination. Raises InputInvalid for what is unknown, source and type together."""
+    faults: Faults = []
+    try:
+        sources.one(call, body.source_id)
+    except NotFound as error:
+        faults.append(("sourceId", f'"sourceId" names no source: {error}'))
+    described = catalog.find_destination_metadata(body.metadata_id)
+    if described is None or described.status == "UNAVAILABLE":
+        faults.append(("metadataId", f'"metadataId" names no destination of the catalog: {body.metadata_id}'))
+    if faults or described is None:
+        raise InputInvalid(faults)
+    return described
+
+
+# ---- operations
+
+
+@api.operation("GET /destinations", needs=Needs.SOURCE_READ)
+def list_destinations(call: Call, query: PageInput) -> DestinationsOutput:
+    """List Destinations"""
+    found, pagination = rows.page_of(call.db, visible(call).order_by(destinations.c.seq), query.pagination)
+    return DestinationsOutput(destinations=[destination_of(call, row) for row in found], pagination=pagination)
+
+
+@api.operation("POST /destinations", needs=Needs.SOURCE_ADMIN, audit="Integration Created")
+def create_destination(call: Call, body: CreateDestinationInput) -> DestinationOutput:
+    """Create Destination"""
+    described, name = _new_parents(call, body), given(body.name, None)
+    settings = integration_settings.merged({}, body.settings, described.options)
+    _check_settings(described, settings)
+    _check_count(call, body.source_id, described)
+    _check_name(call, body.source_id, described.id, name)
+    destination_id = hex_id()
+    call.db.execute(
+        insert(destinations).values(
+            id=destination_id,
+            workspace_id=call.workspace_id,
+            source_id=body.source_id,
+            metadata_id=described.id,
+            name=name,
+            enabled=body.enabled,
+            settings=call.vault.seal(msgspec.json.encode(settings), destination_id),
+        )
+    )
+    call.touch(body.source_id)
+    row = one(call, destination_id)
+    call.record("Integration Created", "DESTINATION", destination_id, _title(row))
+    return DestinationOutput(destination=destination_of(call, row))
+
+
+@api.operation("GET /destinations/{destinationId}", needs=Needs.SOURCE_READ)
+def get_destination(call: Call, destination_id: str) -> DestinationOutput:
+    """Get Destination"""
+    return DestinationOutput(destination=destination_of(call, one(call, destination_id)))
+
+
+@api.operation("PATCH /destinations/{destinationId}", needs=Needs.SOURCE_ADMIN, audit="Integration Disabled")
+def update_destination(call: Call, destination_id: str, body: UpdateDestinationInput) -> DestinationOutput:
+    """Update Destination"""
+    row = one(call, destination_id)
+    changes = _changes(call, row, body)
+    if not changes and _sent(body, READ_ONLY):
+        raise BadRequest("Only read-only settings were sent; they cannot be updated.")
+    if changes:
+        call.db.execute(update(destinations).where(destinations.c.id == row.id).values(changes))
+        call.touch(row.source_id)
+    if row.enabled and not changes.get("enabled", True):
+        call.record("Integration Disabled", "DESTINATION", row.id, _title(row))
+    return DestinationOutput(destination=destination_of(call, one(call, destination_id)))
+
+
+def _changes(call: Call, row: Row[Any], body: UpdateDestinationInput) -> dict[str, Any]:
+    """New values of columns."""
+    changes: dict[str, Any] = {}
+    if body.name is not UNSET:
+        _check_name(call, row.source_id, row.metadata_id, body.name, own_id=row.id)
+        changes["name"] = body.name
+    if body.enabled is not UNSET:
+        changes["enabled"] = body.enabled
+    if body.settings is not UNSET:
+        described = _metadata(row)
+        settings = integration_settings.merged(_settings(call.vault, row), body.settings, described.options)
+        _check_settings(described, settings)
+        changes["settings"] = call.vault.seal(msgspec.json.encode(settings), row.id)
+    return changes
+
+
+def _sent(body: UpdateDestinationInput, names: Sequence[str]) -> bool:
+    return any(getattr(body, name) is not UNSET for name in names)
+
+
+@api.operation("DELETE /destinations/{destinationId}", needs=Needs.SOURCE_ADMIN, audit="Integration Deleted")
+def delete_destination(call: Call, destination_id: str) -> StatusOutput:
+    """Delete Destination"""
+    row = one(call, destination_id)
+    _delete(call, row)
+    call.touch(row.source_id)
+    return StatusOutput()
