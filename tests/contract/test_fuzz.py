@@ -54,6 +54,12 @@ MEANINGFUL: Mapping[str, Sequence[Any]] = {
     "key": ["environment"],
     "value": ["dev", "prod", "qa"],
     "if": ['type = "track"', "all", 'event = "A" and !contains(properties.x, "y")', "type ="],
+    "actions": [
+        [{"type": "DROP"}],
+        [{"type": "SAMPLE", "percent": 0.5, "path": "userId"}],
+        [{"type": "ALLOW_PROPERTIES", "fields": {"properties": ["a"]}}],
+    ],
+    "payload": [{"type": "track", "event": "A", "properties": {"a": 1, "b": 2}}],
     "type": ["DROP", "SAMPLE", "ALLOW_PROPERTIES", "DROP_PROPERTIES"],
     "startTime": ["2026-03-10T10:00:00Z", "2026-03-10T11:30:00.000Z"],
     "endTime": ["2026-03-10T12:00:00Z", "2026-03-10T11:00:00Z"],
