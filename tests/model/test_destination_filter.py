@@ -132,6 +132,14 @@ def test_a_path_through_an_array_reaches_every_element() -> None:
     assert result == {"orders": [{"items": [{"sku": 1}]}, {"items": {}}, 5]}
 
 
+def test_a_path_to_an_array_of_arrays_reaches_every_object() -> None:
+    event = {"rows": [[{"price": 1, "sku": "a"}], [[{"price": 2}]], "loose"]}
+    dropped = run(event, configured("all", drop_properties(rows=["price"])))
+    assert dropped == {"rows": [[{"sku": "a"}], [[{}]], "loose"]}
+    allowed = run(event, configured("all", allow_properties(rows=["price"])))
+    assert allowed == {"rows": [[{"price": 1}], [[{"price": 2}]], "loose"]}
+
+
 def test_a_whole_array_can_be_removed() -> None:
     result = run(TRACK, configured("all", drop_properties(properties=["products"])))
     assert result["properties"] == {"email": "ann@example.com", "total": 12.5}
@@ -311,7 +319,8 @@ def test_an_unreadable_condition_lets_nothing_through() -> None:
 @pytest.mark.parametrize(
     "action",
     [{}, {"type": "HIDE"}, {"type": "SAMPLE"}, {"type": "SAMPLE", "percent": "0.5"},
-     {"type": "SAMPLE", "percent": True}, {"type": "DROP_PROPERTIES"}, {"type": "ALLOW_PROPERTIES", "fields": {"a": "b"}}],
+     {"type": "SAMPLE", "percent": True}, {"type": "DROP_PROPERTIES"},
+     {"type": "ALLOW_PROPERTIES", "fields": {"a": "b"}}],
     ids=str,
 )  # fmt: skip
 def test_an_unreadable_action_lets_nothing_through(action: dict[str, Any]) -> None:
@@ -503,7 +512,7 @@ def test_only_allowed_keys_are_left_wherever_the_path_leads(event: Any, fields: 
 def at(value: Any, path: tuple[str, ...]) -> list[dict[str, Any]]:
     """Every object that a path leads to, elements of lists included."""
     if isinstance(value, list):
-        return [found for each in value if isinstance(each, dict) for found in at(each, path)]
+        return [found for each in value for found in at(each, path)]
     if not isinstance(value, dict):
         return []
     return at(value.get(path[0]), path[1:]) if path else [value]

@@ -39,7 +39,7 @@ class Sample(msgspec.Struct, frozen=True, tag_field="type", tag="SAMPLE"):
 
 class DropProperties(msgspec.Struct, frozen=True, tag_field="type", tag="DROP_PROPERTIES"):
     """At each path of `fields` these keys are removed; the path "" is the event itself. Where the path leads
-    to or through a list, it means every object in that list."""
+    to or through a list, it means every object in that list, and in lists within it."""
 
     fields: dict[str, list[str]]
 
@@ -219,7 +219,7 @@ def _editing(fields: Fields, edit: _Edit) -> _Run:
 def _edited(value: Any, path: Sequence[str], edit: _Edit, keys: frozenset[str]) -> Any:
     """`value` with every object at `path` edited; the very same value where that changes nothing."""
     if isinstance(value, list):
-        items = [_edited(item, path, edit, keys) if isinstance(item, dict) else item for item in value]
+        items = [_edited(item, path, edit, keys) for item in value]
         return items if any(new is not old for new, old in zip(items, value, strict=True)) else value
     if not isinstance(value, dict):
         return value
