@@ -9,7 +9,7 @@ from typing import Final
 from mainstem.model.ports import OutcomeStore
 from mainstem.public_api import audit_trail, catalog, destination_filters, destinations, labels, testing, workspaces
 from mainstem.public_api.publish import publish_touched
-from mainstem.public_api.sources import connections, schema_settings, sources, write_keys
+from mainstem.public_api.sources import connections, lifecycle, schema_settings, write_keys
 from mainstem.public_api.sources import labels as labels_of_sources
 from mainstem.rest.dispatch import Database, Dispatcher
 from mainstem.rest.limits import Limiter
@@ -21,7 +21,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     workspaces.api,
     testing.api,
     catalog.api,
-    sources.api,
+    lifecycle.api,
     write_keys.api,
     labels_of_sources.api,
     schema_settings.api,

@@ -9,6 +9,8 @@ import msgspec
 from sqlalchemy import Column, Connection, Integer, LargeBinary, String, Table, delete, func, insert, select
 
 from mainstem.model.snapshot import SourceConfig
+from mainstem.public_api import catalog, destinations
+from mainstem.public_api.sources.source import settings_of, sources, write_keys_of
 from mainstem.rest.operation import Call
 from mainstem.rest.rows import metadata
 from mainstem.vault import Vault
@@ -38,4 +40,18 @@ def put(db: Connection, vault: Vault, source_id: str, config: SourceConfig | Non
 
 def source_config(db: Connection, vault: Vault, source_id: str) -> SourceConfig | None:
     """The whole configuration of a source from the control tables; None when there is no such source."""
-    raise AssertionError((db, vault, source_id))
+    row = db.execute(select(sources).where(sources.c.id == source_id)).one_or_none()
+    if row is None:
+        return None
+    return SourceConfig(
+        id=source_id,
+        workspace_id=row.workspace_id,
+        slug=row.slug,
+        name=row.name,
+        metadata_id=row.metadata_id,
+        platform=catalog.source_platform(row.metadata_id),
+        enabled=row.enabled,
+        write_keys=tuple(write_keys_of(db, [source_id]).get(source_id, [])),
+        settings=settings_of(vault, row),
+        destinations=destinations.of_source(db, vault, source_id),
+    )
