@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
+import signal
+import sys
+import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-from mainstem.model.ports import OutcomeStore
-from mainstem.public_api import FAMILIES
-from mainstem.public_api.publish import publish_touched
-from mainstem.rest.dispatch import Database, Dispatcher
-from mainstem.rest.limits import Limiter
-from mainstem.settings import Settings
-from mainstem.vault import Vault
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+
+from mainstem import __version__, public_api, tracking_api
+from mainstem.delivery import deliver, process
+from mainstem.engines.sqlite_control import FILE as CONTROL_FILE
+from mainstem.engines.sqlite_control import Migration, SqliteControl
+from mainstem.engines.sqlite_events import SqliteEventLog
+from mainstem.engines.sqlite_flow import SqliteFlow
+from mainstem.engines.sqlite_snapshot import SqliteSnapshotStore
+from mainstem.errors import MainstemError
+from mainstem.model.snapshot import LiveSnapshot
+from mainstem.public_api import labels, workspaces
+from mainstem.public_api.http import PublicApi
+from mainstem.rest import audit, tokens
+from mainstem.rest.tokens import Access
+from mainstem.serve import FolderLock, Part, Supervisor, chosen
+from mainstem.settings import Address, Settings
+from mainstem.vault import Vault, open_vault
 
 
 def utc_now() -> dt.datetime:
@@ -19,17 +39,194 @@ def utc_now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-def build_dispatcher(
-    settings: Settings, database: Database, vault: Vault, outcomes: OutcomeStore, clock: Callable[[], dt.datetime]
-) -> Dispatcher:
-    """The Public API without HTTP."""
-    limiter = Limiter(settings.default_rate_limit, settings.rate_limit_overrides, enforced=settings.rate_limits)
-    return Dispatcher(
-        FAMILIES,
-        database=database,
-        vault=vault,
-        limiter=limiter,
-        outcomes=outcomes,
-        clock=clock,
-        before_commit=publish_touched,
+def serve(settings: Settings) -> int:
+    """Start everything on the data folder and return when it was told to stop."""
+    began = time.monotonic()
+    folder = settings.data
+    _make_folder(folder)
+    lock = FolderLock(folder)
+    api = chosen(settings.api, "--api")
+    tracking = chosen(settings.tracking, "--tracking")
+    vault = open_vault(folder, settings.secret_key)
+    secret = _prepare(settings, vault)
+    open_flow(settings).close()  # makes or migrates its file before several processes want it
+    parts = [
+        Part("public-api", 0, lambda stop: run_public_api(settings, api, vault, stop)),
+        Part("tracking-api", 0, lambda stop: run_tracking_api(settings, tracking, vault, stop)),
+        Part("pipeline", 1, lambda stop: run_pipeline(settings, vault, stop)),
+    ]
+    for number in range(settings.workers):
+        share = (number, settings.workers)
+        parts.append(Part(f"delivery-{number}", 2, _delivery(settings, vault, share)))
+    Supervisor(parts).run(lambda: _announce(settings, api, tracking, secret, began))
+    del lock
+    return 0
+
+
+def migrate(settings: Settings) -> list[Migration]:
+    """Bring every store of the data folder to this version; returns the steps of the control database."""
+    _make_folder(settings.data)
+    control = SqliteControl(settings.data)
+    taken = control.migrate()
+    control.close()
+    open_flow(settings).close()
+    return taken
+
+
+def open_flow(settings: Settings) -> SqliteFlow:
+    """The store between pipeline, delivery and metrics."""
+    return SqliteFlow(settings.data, dedupe_max_ids=settings.dedupe_max_ids)
+
+
+def open_event_log(settings: Settings) -> SqliteEventLog:
+    """The requests that were acknowledged."""
+    flow = open_flow(settings)
+    return SqliteEventLog(
+        settings.data / "events.db", processed=flow.position, keep_bytes=settings.event_log_max_bytes
     )
+
+
+def open_snapshot(settings: Settings, vault: Vault) -> LiveSnapshot:
+    """What the data plane knows of the configuration."""
+    return LiveSnapshot(SqliteSnapshotStore(settings.data / CONTROL_FILE, vault.open))
+
+
+def run_public_api(settings: Settings, address: Address, vault: Vault, stop: threading.Event) -> None:
+    """The life of the Public API's process."""
+    control, flow = SqliteControl(settings.data), open_flow(settings)
+    dispatcher = public_api.build(settings, control, vault, flow, utc_now)
+    app = PublicApi(dispatcher, max_request_bytes=settings.max_request_bytes)
+    asyncio.run(_serve_http(settings, address, app, Interfaces.ASGINL, stop))
+
+
+def run_tracking_api(settings: Settings, address: Address, vault: Vault, stop: threading.Event) -> None:
+    """The life of the Tracking API's process."""
+    log = open_event_log(settings)
+    app = tracking_api.build(settings, open_snapshot(settings, vault), log)
+    asyncio.run(_serve_http(settings, address, app, Interfaces.RSGI, stop))
+    log.close()
+
+
+def run_pipeline(settings: Settings, vault: Vault, stop: threading.Event) -> None:
+    """The life of the pipeline's process."""
+    process.process(open_event_log(settings), open_flow(settings), open_snapshot(settings, vault), stop, time.time)
+
+
+def run_delivery(settings: Settings, vault: Vault, share: tuple[int, int], stop: threading.Event) -> None:
+    """The life of a delivery worker's process."""
+    deliver.run(open_flow(settings), open_snapshot(settings, vault), settings, share, stop)
+
+
+def _delivery(settings: Settings, vault: Vault, share: tuple[int, int]) -> Callable[[threading.Event], None]:
+    return lambda stop: run_delivery(settings, vault, share, stop)
+
+
+async def _serve_http(
+    settings: Settings, address: Address, app: Any, interface: Interfaces, stop: threading.Event
+) -> None:
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    server = Server(
+        app,
+        address=address.host,
+        port=address.port,
+        interface=interface,
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(max_buffer_size=1024 * 1024),
+        websockets=False,
+        backlog=1024,
+        log_enabled=False,
+        ssl_cert=settings.tls_cert,
+        ssl_key=settings.tls_key,
+    )
+    serving = asyncio.create_task(server.serve())
+    if not stop.is_set():
+        await asyncio.wait([serving, asyncio.create_task(stopped.wait())], return_when=asyncio.FIRST_COMPLETED)
+    if serving.done():
+        raise MainstemError(f"the server on {address} ended by itself") from serving.exception()
+    server.stop()
+    await serving
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise MainstemError(f"--data {folder}: {error.strerror}") from None
+
+
+def _prepare(settings: Settings, vault: Vault) -> str:
+    """Migrate, and on the first start make the workspace and its owner token; returns the token's secret
+    then, "" on every later start."""
+    control = SqliteControl(settings.data)
+    control.migrate()
+    with control.transaction(writes=True) as db:
+        if workspaces.find_first(db) is not None:
+            secret = ""
+        else:
+            secret = settings.owner_token or tokens.new_secret()
+            workspace = workspaces.create(db, "My workspace", "my-workspace", "owner@localhost", utc_now())
+            labels.add_default_labels(db, workspace.id)
+            token = tokens.create(db, vault, workspace.id, "First owner token", Access.OWNER, utc_now(), secret)
+            audit.record(
+                db, vault, workspace_id=workspace.id, at=utc_now(), type="Access Token Created",
+                actor=audit.SYSTEM, resource_type="TOKEN", resource_id=token.id, resource_name=token.description,
+            )  # fmt: skip
+    control.close()
+    return secret
+
+
+def _announce(settings: Settings, api: Address, tracking: Address, secret: str, began: float) -> None:
+    """Say what runs where, once it answers."""
+    scheme = "https" if settings.tls_cert else "http"
+    for address in (api, tracking):
+        _await_answer(address)
+    lines = [
+        "",
+        f"mainstem {__version__} is up ({time.monotonic() - began:.1f} s), data in {settings.data}",
+        "",
+        f"  Public API    {scheme}://{api}   (reference: {scheme}://{api}/docs)",
+        f"  Tracking API  {scheme}://{tracking}",
+        "",
+    ]
+    if secret:
+        lines += _first_words(settings, f"{scheme}://{api}", f"{scheme}://{tracking}", secret)
+    lines.append("Ctrl-C stops it.")
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+
+
+def _first_words(settings: Settings, api: str, tracking: str, secret: str) -> list[str]:
+    if settings.owner_token:
+        shown = "The owner token is the one in MAINSTEM_OWNER_TOKEN."
+        authorization = '"Authorization: Bearer $MAINSTEM_OWNER_TOKEN"'
+    else:
+        shown = f"A workspace was made. Its owner token, shown only this once:\n\n  {secret}"
+        authorization = f'"Authorization: Bearer {secret}"'
+    source = '{"slug": "shop", "enabled": true, "metadataId": "iUM16Md8P2"}'
+    event = '{"userId": "u1", "event": "Order Completed"}'
+    json = '-H "Content-Type: application/json"'
+    return [
+        shown,
+        "",
+        "Three lines to try (the second answers with the write key that the third needs):",
+        "",
+        f"  curl -H {authorization} {api}/",
+        f"  curl -H {authorization} {json} -d '{source}' {api}/sources",
+        f"  curl -u WRITE_KEY: {json} -d '{event}' {tracking}/v1/track",
+        "",
+    ]
+
+
+def _await_answer(address: Address) -> None:
+    import socket  # only here, and only at start
+
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104  # compared, not bound
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection((host, address.port), timeout=1).close()
+        except OSError:
+            time.sleep(0.01)
+        else:
+            return

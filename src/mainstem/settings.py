@@ -106,7 +106,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retry_cap_seconds: Annotated[float, Meta(description="Longest wait between retries, in seconds.")] = 1800.0
 
 
-FLAG_ONLY: Final[frozenset[str]] = frozenset()
+BARE_FLAGS: Final = frozenset({"allow_plain_http"})  # given without a value
+METAVARS: Final = {
+    "data": "DIR", "api": "HOST:PORT", "tracking": "HOST:PORT", "workers": "N", "tls_cert": "FILE",
+    "tls_key": "FILE", "allow_private": "CIDR,…", "trusted_proxies": "CIDR,…", "rate_limits": "on|off",
+    "strict_write_keys": "on|off", "rate_limit_overrides": "NAME=N,…", "public_tracking_url": "URL",
+}  # fmt: skip
 ENVIRONMENT_ONLY: Final = frozenset({"owner_token", "secret_key"})  # a flag would show in the process list
 _SWITCHES: Final = {"on": True, "off": False, "true": True, "false": False, "1": True, "0": False}
 
@@ -153,6 +158,15 @@ def _parse(name: str, text: str) -> Any:
     if name == "rate_limit_overrides":
         return _parse_limits(text)
     return type(default)(text)
+
+
+def shown(value: Any) -> str:
+    """A setting's value as a user would write it."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "none"
+    return str(value) if value or value == 0 else "none"
 
 
 def variable(name: str) -> str:

@@ -22,7 +22,7 @@ from mainstem.errors import MainstemError, SettingsError
 _FORMAT: Final = b"\x01"
 
 
-class SealBroken(MainstemError):
+class SealBroken(MainstemError, ValueError):
     """A sealed value was changed, moved to another row, or sealed under another key."""
 
 

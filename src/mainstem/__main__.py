@@ -1,0 +1,189 @@
+"""The `mainstem` command: reads settings, calls `app.py`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from msgspec import inspect
+
+from mainstem import __version__, settings
+from mainstem.errors import MainstemError
+from mainstem.settings import Settings
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code. What a user can mend is one line on stderr, never a trace."""
+    parsed = _parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+        datefmt="%Y-%m-%d %H:%M:%S",
+        stream=sys.stderr,
+    )
+    try:
+        code: int = parsed.run(_settings(parsed), parsed)
+    except MainstemError as error:
+        sys.stderr.write(f"mainstem: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _settings(parsed: argparse.Namespace) -> Settings:
+    flags = {
+        name: "on" if value is True else value
+        for name in Settings.__struct_fields__
+        if (value := getattr(parsed, name, None)) is not None
+    }
+    return settings.read_settings(flags, os.environ)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mainstem",
+        description="A self-hosted customer data platform that answers to the Segment Public API and Tracking API.",
+    )
+    parser.add_argument("--version", action="version", version=f"mainstem {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    serve = _command(commands, "serve", "start everything and keep it running", _serve)
+    for name in Settings.__struct_fields__:
+        if name != "data" and name not in settings.ENVIRONMENT_ONLY:
+            _add_setting(serve, name)
+    _command(commands, "doctor", "check folder, disk, ports, clock, versions and queues", _doctor)
+    _command(commands, "migrate", "bring the data folder to this version", _migrate)
+    _add_tokens(commands)
+    _add_audit(commands)
+    _add_dead_letters(commands)
+    return parser
+
+
+Command = Callable[[Settings, argparse.Namespace], int]
+
+
+def _command(commands: Any, name: str, help: str, run: Command) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=help, description=help[:1].upper() + help[1:] + "."
+    )
+    parser.set_defaults(run=run)
+    _add_setting(parser, "data")
+    return parser
+
+
+def _add_setting(parser: argparse.ArgumentParser, name: str) -> None:
+    default = getattr(Settings(), name)
+    text = f"{describe(name)} [{settings.shown(default)}; {settings.variable(name)}]".replace("%", "%%")
+    if name in settings.BARE_FLAGS:
+        parser.add_argument(settings.flag(name), dest=name, action="store_true", default=None, help=text)
+    else:
+        parser.add_argument(settings.flag(name), dest=name, metavar=settings.METAVARS.get(name, "VALUE"), help=text)
+
+
+def describe(name: str) -> str:
+    """The sentence of a setting."""
+    kinds = inspect.type_info(Settings)
+    assert isinstance(kinds, inspect.StructType)
+    kind = next(field.type for field in kinds.fields if field.name == name)
+    schema = kind.extra_json_schema if isinstance(kind, inspect.Metadata) else None
+    return str((schema or {}).get("description", ""))
+
+
+def _add_tokens(commands: Any) -> None:
+    group = commands.add_parser("token", help="create, list or revoke access tokens").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    create = _command(group, "create", "make an access token and print its secret, this once", _token_create)
+    create.add_argument("--description", required=True, help="what the token is for")
+    create.add_argument("--access", required=True, choices=["owner", "member"], help="what it may do at most")
+    _command(group, "list", "list access tokens", _token_list)
+    revoke = _command(group, "revoke", "revoke an access token for good", _token_revoke)
+    revoke.add_argument("id", help="the token's id, as `mainstem token list` prints it")
+
+
+def _add_audit(commands: Any) -> None:
+    group = commands.add_parser("audit", help="check the audit trail").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    _command(group, "verify", "find a changed, removed or reordered row of the audit trail", _audit_verify)
+
+
+def _add_dead_letters(commands: Any) -> None:
+    group = commands.add_parser("deadletter", help="look after events that were set aside").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    _command(group, "list", "list dead letters, oldest first", _deadletter)
+    for name, sentence in (
+        ("show", "show a dead letter with its event"),
+        ("redrive", "send a dead letter through again"),
+        ("drop", "forget a dead letter"),
+    ):
+        parser = _command(group, name, sentence, _deadletter)
+        parser.add_argument("ids", type=int, nargs="*" if name != "show" else 1, metavar="ID")
+        if name != "show":
+            parser.add_argument("--all", action="store_true", help="every dead letter")
+    for name, parser in group.choices.items():
+        parser.set_defaults(action=name)
+
+
+# Commands import what they need when they run, so that `mainstem --help` answers at once.
+
+
+def _serve(values: Settings, _parsed: argparse.Namespace) -> int:
+    from mainstem import app
+
+    return app.serve(values)
+
+
+def _doctor(values: Settings, _parsed: argparse.Namespace) -> int:
+    from mainstem import doctor
+
+    return doctor.run(values)
+
+
+def _migrate(values: Settings, _parsed: argparse.Namespace) -> int:
+    from mainstem import app
+
+    taken = app.migrate(values)
+    sys.stdout.write("".join(f"{step.number:04d} {step.name}\n" for step in taken) or "Nothing to do.\n")
+    return 0
+
+
+def _token_create(values: Settings, parsed: argparse.Namespace) -> int:
+    from mainstem import administration
+
+    return administration.create_token(values, parsed.description, parsed.access)
+
+
+def _token_list(values: Settings, _parsed: argparse.Namespace) -> int:
+    from mainstem import administration
+
+    return administration.list_tokens(values)
+
+
+def _token_revoke(values: Settings, parsed: argparse.Namespace) -> int:
+    from mainstem import administration
+
+    return administration.revoke_token(values, parsed.id)
+
+
+def _audit_verify(values: Settings, _parsed: argparse.Namespace) -> int:
+    from mainstem import administration
+
+    return administration.verify_audit(values)
+
+
+def _deadletter(values: Settings, parsed: argparse.Namespace) -> int:
+    from mainstem import administration
+
+    return administration.dead_letters(
+        values, parsed.action, getattr(parsed, "ids", []), getattr(parsed, "all", False)
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""HTTP in front of the operations: a bare ASGI app, since the contract leaves a framework nothing to do.
+
+Never sends a CORS header: the API is for servers. Source: Public API reference, "CORS".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from mainstem.public_api import reference
+from mainstem.rest.dispatch import Answer, Dispatcher, Request
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+THREADS: Final = 8
+
+
+class PublicApi:
+    """The ASGI app. Operations run in threads, since they wait for the disk."""
+
+    def __init__(self, dispatcher: Dispatcher, *, max_request_bytes: int) -> None:
+        self._dispatcher, self._max_request_bytes = dispatcher, max_request_bytes
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="operation")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        assert scope["type"] == "http"
+        request = await self._request(scope, receive)
+        loop = asyncio.get_running_loop()
+        answer = await loop.run_in_executor(self._threads, self._serve, request)
+        headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers.items()]
+        headers.append((b"content-length", str(len(answer.body)).encode()))
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else answer.body})
+
+    def _serve(self, request: Request) -> Answer:
+        return reference.page(request) or self._dispatcher.serve(request)
+
+    async def _request(self, scope: Scope, receive: Receive) -> Request:
+        headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]]
+        raw: bytes = scope.get("raw_path") or scope["path"].encode()
+        return Request(
+            method=scope["method"],
+            path=raw.partition(b"?")[0].decode("latin-1"),
+            query=scope["query_string"].decode("latin-1"),
+            headers=headers,
+            body=await self._body(headers, receive),
+        )
+
+    async def _body(self, headers: list[tuple[str, str]], receive: Receive) -> bytes | None:
+        """The body, None when it is over the limit; what is over it is read past, never kept."""
+        declared = next((value for name, value in headers if name == "content-length"), "")
+        if declared.isdigit() and int(declared) > self._max_request_bytes:
+            return None
+        body = bytearray()
+        while True:
+            message = await receive()
+            if len(body) <= self._max_request_bytes:
+                body += message.get("body", b"")
+            if not message.get("more_body", False) or message["type"] == "http.disconnect":
+                return bytes(body) if len(body) <= self._max_request_bytes else None
