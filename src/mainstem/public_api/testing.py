@@ -22,7 +22,7 @@ SECRET_HEADERS: Final = frozenset({"authorization", "cookie", "proxy-authorizati
 class EchoQuery(Wire, frozen=True):
     """Options of the echo, tried in this order; `delay` is in milliseconds, at most 10,000."""
 
-    message: str
+    message: Annotated[str, Meta(min_length=1)]
     delay: Annotated[float, Meta(ge=0, le=10_000)] = 0
     trigger_error: bool = False
     trigger_multiple_errors: bool = False
