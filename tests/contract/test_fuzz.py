@@ -33,7 +33,7 @@ from public_api.client import START, Api
 
 OPERATIONS = sorted(record.id for family in FAMILIES for record in family.operations)
 SERVED = schemathesis.openapi.from_dict(json.loads(reference.document()))
-EXAMPLES = 40
+EXAMPLES = 25
 
 JAVASCRIPT, WEBHOOKS = "IqDTy1TpoU", "54521fdc25e721e32a72ef04"
 ACCEPTED = [
@@ -100,6 +100,7 @@ class Instance:
         app = PublicApi(self.api.dispatcher, max_request_bytes=1_000_000)
         self._http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://mainstem.test")
         self._runner = asyncio.Runner()
+        self._made = 0
         self._source: dict[str, Any] = {}
         self._destination: dict[str, Any] = {}
         self._filter: dict[str, Any] = {}
@@ -140,12 +141,8 @@ class Instance:
         return self.api.get(path).status == 200
 
     def _make(self) -> None:
-        sources = self.api.get("/sources").data["sources"]
-        source = {
-            "slug": f"web-{len(sources)}-{self._source.get('id', '')}",
-            "enabled": True,
-            "metadataId": JAVASCRIPT,
-        }
+        self._made += 1
+        source = {"slug": f"made-{self._made}", "enabled": True, "metadataId": JAVASCRIPT}
         self._source = self.api.post("/sources", source).data["source"]
         destination = {"sourceId": self._source["id"], "metadataId": WEBHOOKS, "settings": {}}
         self._destination = self.api.post("/destinations", destination).data["destination"]
