@@ -1,0 +1,346 @@
+"""The event log in one SQLite file: what the Tracking API accepted, until the pipeline has processed it.
+
+All requests that wait at the same moment become one block: one row, one commit, one fsync. A block is a
+MessagePack array of records, compressed with Zstandard, so that a thousand events cost one row and less disk
+than they had bytes. Only the process of the Tracking API appends, through one thread; any process reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import zstandard
+
+from mainstem.engines.doorbell import Doorbell
+from mainstem.errors import EngineUnavailable
+from mainstem.model.ports import Block
+
+MAX_WAITING_BYTES: Final = 64 * 1024 * 1024
+MAX_BLOCK_BYTES: Final = 4 * 1024 * 1024
+KEEP_BYTES: Final = 1024 * 1024 * 1024
+
+_PAGE_BYTES: Final = 16 * 1024  # a block of some dozen events fits a page or two
+_WAL_BYTES: Final = 8 * 1024 * 1024  # when the write-ahead log is moved into the file
+_PRUNE_EVERY_BYTES: Final = 1024 * 1024
+_PRUNE_STEP_BYTES: Final = 4 * 1024 * 1024  # more than is appended between two steps, so pruning catches up
+_BUSY_SECONDS: Final = 5.0
+_LEVEL: Final = 1
+
+_SCHEMA: Final = """
+CREATE TABLE blocks (
+    position INTEGER PRIMARY KEY, records INTEGER NOT NULL, bytes INTEGER NOT NULL, body BLOB NOT NULL
+);
+CREATE TABLE pruned (through INTEGER NOT NULL);
+INSERT INTO pruned VALUES (0);
+PRAGMA user_version = 1;
+"""
+
+_Waiting = tuple[bytes, "asyncio.Future[None]"]
+_records: Final = msgspec.msgpack.Decoder(list[bytes])
+
+
+def _nothing_processed() -> int:
+    return 0
+
+
+class SqliteEventLog:
+    """EventLog in the file `path`, with its doorbell beside it.
+
+    `processed` tells how far the pipeline has come. Blocks up to there go, oldest first, once the file holds
+    more than `keep_bytes`; what is not processed always stays. New positions are above `processed()` even if
+    a broken disk lost the end of the file: else the pipeline would take new blocks for old ones.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        processed: Callable[[], int] = _nothing_processed,
+        keep_bytes: int = KEEP_BYTES,
+    ) -> None:
+        self._path = path
+        self._doorbell = Doorbell(path.with_suffix(".bell"))
+        self._reader = _Reader(path)
+        self._file = _BlockFile(path, processed, keep_bytes)
+        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._waiting_bytes = 0  # touched on the event loop alone
+        self._writer: threading.Thread | None = None
+        self._closed = False
+
+    async def append(self, record: bytes) -> None:
+        """Return once the record is on disk; all calls come from one event loop.
+
+        Raises EngineUnavailable when it could not be written, or at once when 64 MB wait already.
+        """
+        if self._closed:
+            raise EngineUnavailable("the event log is closed")
+        if self._waiting_bytes + len(record) > MAX_WAITING_BYTES:
+            raise EngineUnavailable("too many requests wait for the disk")
+        if self._writer is None:
+            self._writer = threading.Thread(target=self._write_groups, name="event log", daemon=True)
+            self._writer.start()
+        written = asyncio.get_running_loop().create_future()
+        self._waiting_bytes += len(record)
+        self._queue.put((record, written))
+        await written
+
+    def read(self, after: int, limit_bytes: int) -> Sequence[Block]:
+        """Blocks after `after`, at least one if there is any, until `limit_bytes` of records; a block holds
+        about 4 MB at most."""
+        return self._reader.blocks(after, limit_bytes)
+
+    def newest(self) -> int:
+        """The position of the newest block, 0 when there is none."""
+        return self._reader.newest()
+
+    def wait(self, timeout_seconds: float) -> None:
+        """Sleep until something was appended since the last wait, at most `timeout_seconds`. One process may
+        wait on a log: the pipeline."""
+        self._doorbell.wait(timeout_seconds)
+
+    def prune(self, through: int) -> None:
+        """Forget blocks up to and including `through`, in steps of about 4 MB, so that appends get in between."""
+        pruning = _BlockFile(self._path, _nothing_processed, 0)
+        try:
+            while self._path.exists() and pruning.prune_step(through):
+                pass
+        except sqlite3.Error as error:
+            raise _unavailable("pruned", error) from error
+        finally:
+            pruning.close()
+
+    def close(self) -> None:
+        """Write what waits, then let go of the file. Whoever appends after this gets EngineUnavailable."""
+        self._closed = True
+        if self._writer is not None:
+            self._queue.put(None)
+            self._writer.join()
+        self._file.close()
+        self._reader.close()
+        self._doorbell.close()
+
+    def _write_groups(self) -> None:
+        while True:
+            group, is_last = self._next_group()
+            if group:
+                self._write(group)
+            if is_last:
+                return
+
+    def _next_group(self) -> tuple[list[_Waiting], bool]:
+        """Wait for one record, then take all that are there, up to a block's size."""
+        group: list[_Waiting] = []
+        size = 0
+        waiting = self._queue.get()
+        with contextlib.suppress(queue.Empty):
+            while waiting is not None:
+                group.append(waiting)
+                size += len(waiting[0])
+                if size >= MAX_BLOCK_BYTES:
+                    return group, False
+                waiting = self._queue.get_nowait()
+            return group, True
+        return group, False
+
+    def _write(self, group: list[_Waiting]) -> None:
+        failure = None
+        try:
+            self._file.append([record for record, _ in group])
+            self._doorbell.ring()
+        except Exception as error:  # noqa: BLE001 a writer that dies would leave all later requests waiting for ever
+            self._file.close()  # reopened by the next append: the state of a failed file is read anew
+            failure = _unavailable("written", error)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            group[0][1].get_loop().call_soon_threadsafe(self._answer, group, failure)
+
+    def _answer(self, group: list[_Waiting], failure: EngineUnavailable | None) -> None:
+        for record, written in group:
+            self._waiting_bytes -= len(record)
+            if written.done():  # its request was given up meanwhile
+                continue
+            if failure is None:
+                written.set_result(None)
+            else:
+                written.set_exception(EngineUnavailable(str(failure)))
+
+
+class _BlockFile:
+    """The file as its writer sees it; opened at the first append and after each failure."""
+
+    def __init__(self, path: Path, processed: Callable[[], int], keep_bytes: int) -> None:
+        self._path = path
+        self._processed = processed
+        self._keep_bytes = keep_bytes
+        self._connection: sqlite3.Connection | None = None
+        self._newest = 0
+        self._stored_since_pruning = 0
+        self._compress = zstandard.ZstdCompressor(level=_LEVEL).compress
+
+    def append(self, records: list[bytes]) -> None:
+        """Make the records durable as one block. Raises sqlite3.Error: then nothing is promised."""
+        body = self._compress(msgspec.msgpack.encode(records))
+        connection = self._connection or self._open()
+        connection.execute(
+            "INSERT INTO blocks VALUES (?, ?, ?, ?)",
+            (self._newest + 1, len(records), sum(map(len, records)), body),
+        )
+        self._newest += 1
+        self._stored_since_pruning += len(body)
+        if self._stored_since_pruning >= _PRUNE_EVERY_BYTES:
+            self._stored_since_pruning = 0
+            self._prune_processed(connection)
+
+    def prune_step(self, through: int) -> bool:
+        """Forget some of the oldest blocks, none above `through`; False when there is none left to forget."""
+        connection = self._connection or self._open()
+        last = _last_of_step(connection, through)
+        if last is None:
+            return False
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("DELETE FROM blocks WHERE position <= ?", (last,))
+            connection.execute("UPDATE pruned SET through = max(through, ?)", (last,))
+        return True
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _prune_processed(self, connection: sqlite3.Connection) -> None:
+        if _used_bytes(connection) <= self._keep_bytes:
+            return
+        # The block is durable already: if the pipeline's position cannot be read or the disk is full now,
+        # pruning is left for the next time.
+        with contextlib.suppress(EngineUnavailable, sqlite3.Error):
+            self.prune_step(self._processed())
+
+    def _open(self) -> sqlite3.Connection:
+        if not self._path.exists():
+            _create(self._path)
+        connection = _connect(self._path)
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_BYTES // _PAGE_BYTES}")
+        connection.execute(f"PRAGMA journal_size_limit = {2 * _WAL_BYTES}")
+        self._newest = max(_newest(connection), _pruned(connection), self._processed())
+        self._connection = connection
+        return connection
+
+
+class _Reader:
+    """The file as its readers see it. Before the first append there is none, and all is empty."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+        self._lock = threading.Lock()
+        self._decompress = zstandard.ZstdDecompressor().decompress
+
+    def blocks(self, after: int, limit_bytes: int) -> list[Block]:
+        try:
+            with self._lock:
+                connection = self._open()
+                return [] if connection is None else self._blocks(connection, after, limit_bytes)
+        except (sqlite3.Error, zstandard.ZstdError, msgspec.DecodeError) as error:
+            self.close()
+            raise _unavailable("read", error) from error
+
+    def newest(self) -> int:
+        try:
+            with self._lock:
+                connection = self._open()
+                return 0 if connection is None else _newest(connection)
+        except sqlite3.Error as error:
+            self.close()
+            raise _unavailable("read", error) from error
+
+    def close(self) -> None:
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _blocks(self, connection: sqlite3.Connection, after: int, limit_bytes: int) -> list[Block]:
+        rows = connection.execute(
+            "SELECT position, bytes, body FROM blocks WHERE position > ? ORDER BY position", (after,)
+        )
+        found: list[Block] = []
+        with contextlib.closing(rows):  # ends the read transaction, which would hold up checkpoints
+            for position, size, body in rows:
+                found.append(Block(position, _records.decode(self._decompress(body))))
+                limit_bytes -= size
+                if limit_bytes <= 0:
+                    break
+        return found
+
+    def _open(self) -> sqlite3.Connection | None:
+        if self._connection is None and self._path.exists():
+            self._connection = _connect(self._path)
+            self._connection.execute("PRAGMA query_only = ON")
+        return self._connection
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    return sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+
+
+def _create(path: Path) -> None:
+    """Make the file beside its place and move it there, so that no reader meets it half made."""
+    draft = path.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    with contextlib.closing(sqlite3.connect(draft, isolation_level=None)) as connection:
+        connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(_SCHEMA)
+    draft.chmod(0o600)
+    draft.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _newest(connection: sqlite3.Connection) -> int:
+    newest: int = connection.execute("SELECT coalesce(max(position), 0) FROM blocks").fetchone()[0]
+    return newest
+
+
+def _pruned(connection: sqlite3.Connection) -> int:
+    through: int = connection.execute("SELECT through FROM pruned").fetchone()[0]
+    return through
+
+
+def _used_bytes(connection: sqlite3.Connection) -> int:
+    pages, free = (connection.execute(f"PRAGMA {each}").fetchone()[0] for each in ("page_count", "freelist_count"))
+    used: int = (pages - free) * _PAGE_BYTES
+    return used
+
+
+def _last_of_step(connection: sqlite3.Connection, through: int) -> int | None:
+    """The position up to which one step may delete, None when nothing is left up to `through`."""
+    rows = connection.execute(
+        "SELECT position, length(body) FROM blocks WHERE position <= ? ORDER BY position", (through,)
+    )
+    last, size = None, 0
+    with contextlib.closing(rows):
+        for position, stored in rows:
+            last = position
+            size += stored
+            if size >= _PRUNE_STEP_BYTES:
+                break
+    return last
+
+
+def _unavailable(attempted: str, error: Exception) -> EngineUnavailable:
+    return EngineUnavailable(f"the event log cannot be {attempted}: {error}")

@@ -1,0 +1,17 @@
+"""The Tracking API: HTTP in, one record on the event log, answered once it is on disk.
+
+    routes.py        which path does what; start here
+    app.py           one request from its route to its answer
+    events.py        event and batch calls     pixel.py   the same by image     cdn_settings.py   what browsers load
+    intake.py        from write key to event log
+    authentication.py, bodies.py, envelopes.py, peers.py, browser.py   one question about a request each
+
+Whether an event is valid is the pipeline's question: here only what decides between 200 and 4xx is asked.
+Source: Tracking API reference, "HTTP Tracking API".
+"""
+
+from __future__ import annotations
+
+from mainstem.tracking_api.app import TrackingApi, build
+
+__all__ = ["TrackingApi", "build"]

@@ -1,0 +1,56 @@
+"""The headers by which a browser lets a page of any website talk to the Tracking API.
+
+The browser library sends an Authorization header and plain text, so every call is preflighted; it reads
+Retry-After, which must be exposed. Source: Fetch standard, "CORS protocol"; which headers: judgement, from
+what the browser library sends.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Final
+
+from mainstem.tracking_api.answers import Answer
+from mainstem.tracking_api.rsgi import Headers
+
+_MAX_ORIGIN_CHARACTERS: Final = 256  # bounds what is remembered
+_MAX_AGE_SECONDS: Final = 24 * 60 * 60
+_USUAL_HEADERS: Final = "authorization, content-type, x-retry-count"
+_EXPOSED: Final = ("access-control-expose-headers", "Retry-After, X-RateLimit-Reset")
+_FOR_ANY: Final = (("access-control-allow-origin", "*"), _EXPOSED)
+
+
+def origin_headers(origin: str | None) -> tuple[tuple[str, str], ...]:
+    """Headers of every answer. A page may send credentials, so its origin is echoed; `*` without an Origin."""
+    if origin is None or not _may_be_echoed(origin) or len(origin) > _MAX_ORIGIN_CHARACTERS:
+        return _FOR_ANY
+    return _for_origin(origin)
+
+
+def preflight(headers: Headers) -> Answer:
+    """The answer to OPTIONS, on any path and without a look at the write key: 204, asked headers allowed."""
+    asked = headers.get("access-control-request-headers")
+    allowed = asked if asked and _may_be_echoed(asked) else _USUAL_HEADERS
+    return Answer(
+        204,
+        b"",
+        (
+            ("access-control-allow-methods", "GET, POST, OPTIONS"),
+            ("access-control-allow-headers", allowed),
+            ("access-control-max-age", str(_MAX_AGE_SECONDS)),
+        ),
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def _for_origin(origin: str) -> tuple[tuple[str, str], ...]:
+    return (
+        ("access-control-allow-origin", origin),
+        ("access-control-allow-credentials", "true"),
+        ("vary", "Origin"),
+        _EXPOSED,
+    )
+
+
+def _may_be_echoed(value: str) -> bool:
+    return value.isascii() and value.isprintable()

@@ -1,0 +1,44 @@
+"""Event and batch calls: `POST /v1/track`, `POST /v1/batch` and their likes.
+
+Source: Tracking API reference, "HTTP Tracking API" and "Batch".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from mainstem.model.event import MAX_BATCH_BYTES, MAX_EVENT_BYTES
+from mainstem.tracking_api.answers import ACCEPTED, Answer
+from mainstem.tracking_api.authentication import choose_write_key
+from mainstem.tracking_api.bodies import read_body
+from mainstem.tracking_api.envelopes import parse
+from mainstem.tracking_api.intake import Intake
+from mainstem.tracking_api.rsgi import HttpProtocol, Scope
+
+BATCH: Final = "batch"
+Handler = Callable[[Intake, Scope, HttpProtocol], Awaitable[Answer]]
+
+
+def receive(kind: str, channel: str) -> Handler:
+    """Make the handler of a route: `kind` is an event type or "batch", `channel` who uses the route.
+
+    The body is read as JSON whatever its content type says: browsers send text/plain to spare a preflight.
+    """
+    is_batch = kind == BATCH
+    limit_bytes = MAX_BATCH_BYTES if is_batch else MAX_EVENT_BYTES
+
+    async def handler(intake: Intake, scope: Scope, protocol: HttpProtocol) -> Answer:
+        headers = scope.headers
+        body, body_key = parse(await read_body(protocol, headers, limit_bytes), is_batch=is_batch)
+        write_key = choose_write_key(headers.get("authorization"), body_key)
+        return await intake.accept(kind, channel, intake.peers.address(scope.client, headers), write_key, body)
+
+    return handler
+
+
+async def receive_metrics(_: Intake, scope: Scope, protocol: HttpProtocol) -> Answer:
+    """Take in what the browser library reports about itself; it is no event and kept nowhere. A refusal would
+    make the library stop counting, so the content is not looked at."""
+    await read_body(protocol, scope.headers, MAX_BATCH_BYTES)
+    return ACCEPTED

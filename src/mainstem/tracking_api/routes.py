@@ -1,0 +1,65 @@
+"""Which path does what.
+
+Source: Tracking API reference, "HTTP Tracking API", "Import", "Pixel Tracking API"; the short paths and the
+settings are what the browser and mobile libraries call.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+
+from mainstem.model.event import EVENT_TYPES, type_of_letter
+from mainstem.tracking_api.answers import HEALTHY, MALFORMED_JSON, Answer, method_not_allowed
+from mainstem.tracking_api.cdn_settings import get_settings
+from mainstem.tracking_api.events import BATCH, Handler, receive, receive_metrics
+from mainstem.tracking_api.intake import Intake
+from mainstem.tracking_api.pixel import receive_pixel
+from mainstem.tracking_api.rsgi import HttpProtocol, Scope
+
+
+class Route(msgspec.Struct, frozen=True):
+    """A handler, the methods that reach it, and the answer to others. OPTIONS is answered before any route."""
+
+    handler: Handler
+    methods: frozenset[str]
+    to_others: Answer
+    to_get: Answer
+
+
+def _get(handler: Handler) -> Route:
+    refusal = method_not_allowed("GET, HEAD, OPTIONS")
+    return Route(handler, frozenset({"GET", "HEAD"}), refusal, refusal)
+
+
+def _post(handler: Handler) -> Route:
+    """GET on a POST route is answered like a body that is no JSON."""
+    return Route(handler, frozenset({"POST"}), method_not_allowed("POST, OPTIONS"), MALFORMED_JSON)
+
+
+async def _health(_: Intake, __: Scope, ___: HttpProtocol) -> Answer:
+    return HEALTHY
+
+
+ROUTES: Final[dict[str, Route]] = {
+    **{f"/v1/{each}": _post(receive(each, "server")) for each in EVENT_TYPES},
+    **{f"/v1/{letter}": _post(receive(each, "browser")) for letter, each in type_of_letter.items()},
+    "/v1/batch": _post(receive(BATCH, "server")),
+    "/v1/import": _post(receive(BATCH, "server")),
+    "/v1/b": _post(receive(BATCH, "browser")),
+    "/v1/m": _post(receive_metrics),
+    **{f"/v1/pixel/{each}": _get(receive_pixel(each)) for each in EVENT_TYPES},
+    "/health": _get(_health),
+}
+SETTINGS: Final = _get(get_settings)
+_SETTINGS_PATH: Final = re.compile(r"(/v1)?/projects/[^/]+/settings")
+
+
+def find_route(path: str) -> Route | None:
+    """The route of a path, None when nothing is served there."""
+    route = ROUTES.get(path)
+    if route is None and _SETTINGS_PATH.fullmatch(path):
+        return SETTINGS
+    return route
