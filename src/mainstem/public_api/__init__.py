@@ -7,7 +7,20 @@ from collections.abc import Callable
 from typing import Final
 
 from mainstem.model.ports import OutcomeStore
-from mainstem.public_api import audit_trail, catalog, destination_filters, destinations, labels, testing, workspaces
+from mainstem.public_api import (
+    api_calls,
+    audit_trail,
+    catalog,
+    delivery_metrics,
+    delivery_overview,
+    destination_filters,
+    destinations,
+    events,
+    labels,
+    monthly_tracked_users,
+    testing,
+    workspaces,
+)
 from mainstem.public_api.publish import publish_touched
 from mainstem.public_api.sources import connections, lifecycle, schema_settings, write_keys
 from mainstem.public_api.sources import labels as labels_of_sources
@@ -27,9 +40,14 @@ FAMILIES: Final[tuple[Family, ...]] = (
     schema_settings.api,
     connections.api,
     destinations.api,
+    delivery_metrics.api,
     destination_filters.api,
     labels.api,
     audit_trail.api,
+    delivery_overview.api,
+    events.api,
+    api_calls.api,
+    monthly_tracked_users.api,
 )
 
 
