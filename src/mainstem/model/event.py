@@ -7,6 +7,7 @@ stands beside the object as typed fields. Source: Tracking API reference, "Commo
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, Final
 
 import msgspec
@@ -57,34 +58,45 @@ def from_record(record: bytes) -> Received:
 class Event(msgspec.Struct):
     """One event on its way through the pipeline.
 
-    `payload` is the JSON object that destinations get; steps never mutate it, they replace it.
-    `user` is what order is kept by: the userId, else the anonymousId. `request` is the index of the request
-    that it came in, among those processed together.
+    `name` and `app_version` are what it is counted under, as the source sent them (see `counted_name`).
+    `user` is what order is kept by: the userId, else the anonymousId. `key` is what duplicates are known by
+    (see `dedupe_key`). `payload` is the JSON object that destinations get; steps never mutate it, they
+    replace it. `request` is the index of its request among those processed together, `number` its place in it.
     """
 
     source_id: str
     workspace_id: str
     type: str
+    name: str
+    app_version: str
     message_id: str
+    key: int
     user: str
     received_at_ms: int
     payload: dict[str, Any]
     request: int = 0
-
-    @property
-    def name(self) -> str:
-        """The name it is counted under: a track's event, a page's or screen's name, else ""; its first 255
-        characters (judgement), for names are keys of the outcome store."""
-        name = self.payload.get("event" if self.type == "track" else "name") if self.type in _NAMED else None
-        return name[:MAX_COUNTED_CHARACTERS] if isinstance(name, str) else ""
-
-    @property
-    def app_version(self) -> str:
-        """context.app.version, the version that the delivery overview groups by; "" when absent."""
-        context = self.payload.get("context")
-        app = context.get("app") if isinstance(context, dict) else None
-        version = app.get("version") if isinstance(app, dict) else None
-        return version[:MAX_COUNTED_CHARACTERS] if isinstance(version, str) else ""
+    number: int = 0
 
 
 _NAMED: Final = frozenset({"track", "page", "screen"})
+
+
+def counted_name(type: str, payload: dict[str, Any]) -> str:
+    """The name an event is counted under: a track's event, a page's or screen's name, else ""; its first 255
+    characters (judgement), for names are keys of the outcome store."""
+    name = payload.get("event" if type == "track" else "name") if type in _NAMED else None
+    return name[:MAX_COUNTED_CHARACTERS] if isinstance(name, str) else ""
+
+
+def counted_version(payload: dict[str, Any]) -> str:
+    """context.app.version, the version that the delivery overview groups by; "" when absent."""
+    context = payload.get("context")
+    app = context.get("app") if isinstance(context, dict) else None
+    version = app.get("version") if isinstance(app, dict) else None
+    return version[:MAX_COUNTED_CHARACTERS] if isinstance(version, str) else ""
+
+
+def dedupe_key(workspace_id: str, message_id: str) -> int:
+    """A 63-bit hash: events of a workspace with the same messageId are one, whatever their source."""
+    digest = hashlib.blake2b(f"{workspace_id}\0{message_id}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1

@@ -112,9 +112,11 @@ class Redriven(msgspec.Struct, frozen=True):
 
 
 class Processed(msgspec.Struct):
-    """What the pipeline made of the records up to `position`; saved whole or not at all. `calls` are API calls
-    by source and Unix day; `redriven` are the ids of re-driven letters that are now dealt with."""
+    """What the pipeline made of the records after position `after` up to `position`; saved whole or not at
+    all. `calls` are API calls by source and Unix day; `redriven` are the ids of re-driven letters that are now
+    dealt with."""
 
+    after: int
     position: int
     deliveries: Sequence[NewDelivery] = ()
     tallies: Mapping[OutcomeKey, Tally] = {}
@@ -132,7 +134,7 @@ class PipelineStore(Protocol):
     def position(self) -> int:
         """The last position saved, 0 at the start."""
 
-    def already_seen(self, ids: Sequence[int], now_ms: int) -> set[int]:
+    def already_seen(self, ids: Sequence[int]) -> set[int]:
         """Return those of `ids` (63-bit hashes of workspace and messageId) saved within the last 24 hours or
         more. Best effort above the configured number of ids: the oldest are forgotten first."""
 
@@ -140,11 +142,11 @@ class PipelineStore(Protocol):
         """Dead letters that somebody sent back into the pipeline, oldest first, at most `limit`."""
 
     def save(self, batch: Processed, now_ms: int) -> None:
-        """Queue, count, remember and advance in one transaction; wakes the delivery workers."""
+        """Queue, count, remember and advance in one transaction; wakes the delivery workers. Raises
+        EngineUnavailable also when the position is not `batch.after` any more (another process advanced)."""
 
-    def tidy(self, now_ms: int) -> int:
-        """Do a small part of the housekeeping (old counts, old ids); call it now and then. Returns the
-        position up to which everything saved would survive a power loss: the log may forget so far."""
+    def tidy(self, now_ms: int) -> None:
+        """Do a small part of the housekeeping (old counts, old ids); call it every minute or so."""
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -225,7 +227,9 @@ class OutcomeStore(Protocol):
     """What the metrics operations read."""
 
     def counts(self, query: OutcomeQuery) -> Sequence[OutcomeCount]:
-        """Counts of non-empty buckets, unordered. Minute buckets reach back 48 hours, hours and days 31 days."""
+        """Counts of non-empty buckets, unordered. Minute buckets reach back 48 hours, hours and days 31 days.
+        Buckets of 60 and 1,440 minutes are sums of whole hours: the hour of `start_minute` and that of the
+        last minute before `end_minute` count whole."""
 
     def waiting(self, destination_id: str) -> Mapping[str, int]:
         """Deliveries that wait for a retry, by the reason of the last failure; "" for not yet tried."""
@@ -254,7 +258,7 @@ class DeadLetterStore(Protocol):
     def get(self, id: int) -> DeadLetter | None:
         """One dead letter, None when there is no such."""
 
-    def redrive(self, id: int, now_ms: int) -> bool:
+    def redrive(self, id: int) -> bool:
         """Queue it again where it failed: at its connector, before the steps of its destination, or at the
         pipeline's entrance, where it is exempt from deduplication. Its former outcome is taken back, so it
         ends in one outcome. False when there is no such letter."""

@@ -1,0 +1,155 @@
+"""The loop from the event log to the queue of deliveries.
+
+It reads blocks, runs both tuples of the pipeline over them, and saves what came of it together with the
+position, so that a crash at any moment repeats the batch whole and nothing is queued or counted twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import random
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from mainstem.errors import EngineUnavailable
+from mainstem.model.event import Event
+from mainstem.model.ports import Block, EventLog, PipelineStore, Processed, Redriven
+from mainstem.model.snapshot import LiveSnapshot
+from mainstem.pipeline.digest import Filters, Surroundings, digest, digest_again
+from mainstem.pipeline.step import Request
+
+BATCH_BYTES: Final = 1024 * 1024
+_IDLE_SECONDS: Final = 1.0
+_FIRST_PAUSE_SECONDS: Final = 0.05
+_LONGEST_PAUSE_SECONDS: Final = 2.0
+_TIDY_EVERY_SECONDS: Final = 30.0
+_REDRIVEN_AT_ONCE: Final = 100
+_COLLECT_AFTER_OBJECTS: Final = 100_000
+
+_log: Final = logging.getLogger(__name__)
+
+
+def process(
+    log: EventLog,
+    store: PipelineStore,
+    snapshot: LiveSnapshot,
+    stop: threading.Event,
+    clock: Callable[[], float],
+    *,
+    sample: Callable[[], float] = random.random,
+) -> None:
+    """Process until `stop`. `clock` tells Unix seconds, `sample` a number in [0, 1) for filters that sample.
+
+    A store that cannot be used is waited for, with growing pauses of up to 2 seconds; nothing is lost by it.
+    """
+    with _rare_collections():
+        _loop(log, stop, _Work(log, store, snapshot, clock, sample))
+
+
+def _loop(log: EventLog, stop: threading.Event, work: _Work) -> None:
+    pause = 0.0
+    while not stop.is_set():
+        try:
+            progressed = work.step()
+        except EngineUnavailable as error:
+            if not pause:
+                _log.warning("the pipeline waits: %s", error)
+            pause = min(max(2 * pause, _FIRST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS)
+            stop.wait(pause)
+            continue
+        if pause:
+            _log.warning("the pipeline goes on")
+            pause = 0.0
+        if not progressed:
+            log.wait(_IDLE_SECONDS)
+
+
+@contextlib.contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Events make many objects and no cycles: looking for cycles as often as by default costs a tenth."""
+    before = gc.get_threshold()
+    gc.set_threshold(_COLLECT_AFTER_OBJECTS, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+class _Work:
+    """What the loop holds between its rounds."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        store: PipelineStore,
+        snapshot: LiveSnapshot,
+        clock: Callable[[], float],
+        sample: Callable[[], float],
+    ) -> None:
+        self._log = log
+        self._store = store
+        self._snapshot = snapshot
+        self._clock = clock
+        self._sample = sample
+        self._filters = Filters()
+        self._tidy_at = 0.0
+
+    def step(self) -> bool:
+        """Process one batch of the log and what was re-driven; False when there was neither."""
+        position = self._store.position()
+        blocks = self._log.read(position, BATCH_BYTES)
+        redriven = self._store.redriven(_REDRIVEN_AT_ONCE)
+        # Only now: the configuration must be no older than the requests that were accepted under it.
+        around = self._surroundings() if blocks or redriven else None
+        if around is not None and blocks:
+            batch = digest(position, blocks[-1].position, _requests(blocks), around)
+            self._store.save(batch, around.now_ms)
+            position = batch.position
+        if around is not None:
+            for each in redriven:
+                self._store.save(_again(position, each, around), around.now_ms)
+        self._tidy()
+        return around is not None
+
+    def _surroundings(self) -> Surroundings:
+        before, current = self._snapshot.current, self._snapshot.refresh()
+        if current is not before:
+            self._filters.forget_others(current)
+        return Surroundings(current, self._store.already_seen, self._filters, self._sample, self._now_ms())
+
+    def _tidy(self) -> None:
+        if self._clock() >= self._tidy_at:
+            self._store.tidy(self._now_ms())
+            self._tidy_at = self._clock() + _TIDY_EVERY_SECONDS
+
+    def _now_ms(self) -> int:
+        return int(self._clock() * 1000)
+
+
+def _requests(blocks: Sequence[Block]) -> list[Request]:
+    requests: list[Request] = []
+    for block in blocks:
+        for place, record in enumerate(block.records):
+            requests.append(Request(len(requests), f"{block.position}.{place}", record))
+    return requests
+
+
+def _again(position: int, redriven: Redriven, around: Surroundings) -> Processed:
+    """Deduplication does not apply: what failed before was never delivered, wherever its id was noted."""
+    if redriven.destination_id:
+        event = msgspec.msgpack.decode(redriven.entry, type=Event)
+        batch = digest_again(position, event, redriven.destination_id, around)
+    else:
+        request = Request(0, f"redriven.{redriven.id}", redriven.entry)
+        batch = digest(position, position, [request], msgspec.structs.replace(around, already_seen=_none_seen))
+    batch.redriven = (redriven.id,)
+    return batch
+
+
+def _none_seen(_ids: Sequence[int]) -> set[int]:
+    return set()

@@ -1,0 +1,53 @@
+"""What happens to an event between the log and the queue of deliveries, as two tuples of steps.
+
+FROM_SOURCE runs once for an event, TO_DESTINATION once for each enabled destination of its source. Reading
+them is reading the pipeline; adding a step is adding a line. `digest` runs both over a batch of requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from mainstem.pipeline.address import address
+from mainstem.pipeline.admit import admit
+from mainstem.pipeline.apply_filters import apply_filters
+from mainstem.pipeline.deduplicate import deduplicate
+from mainstem.pipeline.normalize import normalize
+from mainstem.pipeline.obey_integrations import obey_integrations
+from mainstem.pipeline.skip_sent_by_browser import skip_sent_by_browser
+from mainstem.pipeline.skip_unsupported import skip_unsupported
+from mainstem.pipeline.step import Step, Verdicts, each, spread, whole
+from mainstem.pipeline.strip_metadata import strip_metadata
+from mainstem.pipeline.unpack import unpack
+from mainstem.pipeline.validate import validate
+
+FROM_SOURCE: Final[tuple[Step, ...]] = (
+    spread(unpack),  # a request becomes its events
+    each(admit),  # source enabled, batch not too long, an event at all
+    each(normalize),  # ids, timestamps, context.ip
+    each(validate),  # the published reasons to fail on ingest
+    whole(deduplicate),  # asks the store once a batch
+)
+
+TO_DESTINATION: Final[tuple[Step, ...]] = (
+    each(skip_sent_by_browser),  # device mode
+    each(skip_unsupported),  # types the connector does not take
+    each(obey_integrations),  # the event's own word
+    each(apply_filters),  # the destination's
+    each(strip_metadata),  # what was for the steps above
+    each(address),  # an event becomes a delivery
+)
+
+
+def run(steps: Sequence[Step], batch: Sequence[Any], scope: Any) -> Verdicts:
+    """Send a batch through the steps. Everything that goes in comes out: kept, dropped or failed."""
+    total = Verdicts(list(batch))
+    for step in steps:
+        verdicts = step.apply(total.kept, scope)
+        out = len(verdicts.kept) + len(verdicts.dropped) + len(verdicts.failed)
+        assert step.spreads or out == len(total.kept), f"{step.name} lost an event"
+        total.kept = verdicts.kept
+        total.dropped += verdicts.dropped
+        total.failed += verdicts.failed
+    return total

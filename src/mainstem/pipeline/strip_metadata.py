@@ -1,0 +1,17 @@
+"""Take out what was meant for the pipeline alone."""
+
+from __future__ import annotations
+
+import copy
+
+from mainstem.model.event import Event
+from mainstem.pipeline.step import DestinationScope
+
+
+def strip_metadata(event: Event, _scope: DestinationScope) -> Event:
+    """Remove `_metadata`, by which the browser library told what it sent itself (judgement)."""
+    if "_metadata" not in event.payload:
+        return event
+    changed = copy.copy(event)
+    changed.payload = {key: value for key, value in event.payload.items() if key != "_metadata"}
+    return changed

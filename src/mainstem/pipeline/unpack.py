@@ -1,0 +1,77 @@
+"""Open a request: one item for each event in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from mainstem.model.event import Received, from_record, to_record
+from mainstem.pipeline.step import Item, Request, SourceScope
+
+_read: Final = msgspec.json.Decoder().decode
+_MERGED: Final = ("context", "integrations")
+EMPTY_BATCH: Final = object()
+"""The payload of the item that stands for a batch without items."""
+
+
+def unpack(request: Request, _scope: SourceScope) -> Iterator[Item]:
+    """Make an item of each event; a batch's context and integrations are merged into its items, where the
+    item wins at every depth, and its sentAt is theirs. An empty batch yields one item that stands for it.
+
+    Source: Tracking API reference, "Batch". That sentAt of the batch beats an item's own is a judgement: it
+    is the later one.
+    """
+    received = from_record(request.record)
+    payloads = _payloads(received)
+    return (Item(request.index, number, request.origin, received, each) for number, each in enumerate(payloads))
+
+
+def repack(request: Request, number: int) -> bytes:
+    """A record that holds the `number`-th event of a request alone, to go the same way again."""
+    received = from_record(request.record)
+    if received.kind != "batch":
+        return request.record
+    payloads = _payloads(received)
+    if payloads[number] is EMPTY_BATCH:
+        return request.record
+    body = msgspec.json.encode({"batch": [payloads[number]]})
+    return to_record(msgspec.structs.replace(received, body=body))
+
+
+def _payloads(received: Received) -> list[Any]:
+    body = _read(received.body)
+    if received.kind != "batch":
+        return [body]
+    items = body.get("batch")
+    if not isinstance(items, list):
+        return [EMPTY_BATCH if items is None else None]
+    if not items:
+        return [EMPTY_BATCH]
+    envelope = {key: body[key] for key in _MERGED if isinstance(body.get(key), dict) and body[key]}
+    sent_at = body.get("sentAt")
+    if not envelope and sent_at is None:
+        return items
+    return [_in_envelope(item, envelope, sent_at) for item in items]
+
+
+def _in_envelope(item: Any, envelope: dict[str, Any], sent_at: Any) -> Any:
+    if not isinstance(item, dict):
+        return item
+    whole = dict(item)
+    for key, value in envelope.items():
+        own = item.get(key)
+        whole[key] = value if own is None else _merge(value, own)
+    if sent_at is not None:
+        whole["sentAt"] = sent_at
+    return whole
+
+
+def _merge(under: Any, over: Any) -> Any:
+    if not (isinstance(under, dict) and isinstance(over, dict)):
+        return over
+    merged = {**under, **over}
+    for key in under.keys() & over.keys():
+        merged[key] = _merge(under[key], over[key])
+    return merged
