@@ -1,0 +1,132 @@
+"""Which machines destinations may reach, decided at the socket.
+
+Settings of a destination are text that a tenant wrote, so a URL may name this machine, its neighbours or a
+cloud's metadata service. Names, spellings and redirects all end in a socket address, and that is what is
+checked: the address that passes is the address that is connected to, so nothing can change in between.
+Proxy variables of the environment are not honoured, for the same reason.
+
+Source of the ranges: the IANA special-purpose address registries and RFC 6890; that 6to4 and Teredo are
+refused whole is a judgement, both are out of use and hide an IPv4 address.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final
+
+from aiohttp import AddrInfoType, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+
+from mainstem.settings import Network
+
+log = logging.getLogger(__name__)
+
+KEEP_ALIVE_SECONDS: Final = 4.0  # below the 5 seconds after which node closes: sending into a closing socket fails
+_LOGGED_MAX: Final = 1_000
+
+_REFUSED: Final[tuple[Network, ...]] = tuple(
+    ip_network(each)
+    for each in (
+        "0.0.0.0/8",  # this network
+        "10.0.0.0/8",  # private
+        "100.64.0.0/10",  # shared by carriers (CGNAT), and by clouds for internal services
+        "127.0.0.0/8",  # loopback
+        "169.254.0.0/16",  # link-local, cloud metadata
+        "172.16.0.0/12",  # private
+        "192.0.0.0/24",  # protocol assignments
+        "192.0.2.0/24",  # documentation
+        "192.88.99.0/24",  # 6to4 relays
+        "192.168.0.0/16",  # private
+        "198.18.0.0/15",  # benchmarks
+        "198.51.100.0/24",  # documentation
+        "203.0.113.0/24",  # documentation
+        "224.0.0.0/4",  # multicast
+        "240.0.0.0/4",  # reserved, broadcast
+        "2001::/23",  # protocol assignments, Teredo
+        "2001:db8::/32",  # documentation
+        "2002::/16",  # 6to4
+        "3fff::/20",  # documentation
+    )
+)
+_GLOBAL_UNICAST: Final = IPv6Network("2000::/3")  # the only IPv6 space that holds public machines
+_NAT64: Final = IPv6Network("64:ff9b::/96")
+
+
+class AddressRefused(OSError):
+    """The network policy does not let destinations reach this address. The text is always the same, so that
+    the connector reports this error when every address of a name was refused."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EACCES, "the address is not allowed")
+
+
+def is_allowed(address: IPv4Address | IPv6Address, allow_private: Sequence[Network] = ()) -> bool:
+    """True for an address of the public internet, and for those within `allow_private`.
+
+    An IPv4 address inside an IPv6 one (mapped, or of a NAT64 gateway) is judged as that IPv4 address.
+    """
+    if _within(address, allow_private):
+        return True
+    if isinstance(address, IPv6Address):
+        inner = _embedded(address)
+        if inner is not None:
+            return is_allowed(inner, allow_private)
+        if address not in _GLOBAL_UNICAST:
+            return False
+    return not _within(address, _REFUSED)
+
+
+def _within(address: IPv4Address | IPv6Address, networks: Sequence[Network]) -> bool:
+    return any(address in network for network in networks if network.version == address.version)
+
+
+def _embedded(address: IPv6Address) -> IPv4Address | None:
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return IPv4Address(int(address) & 0xFFFF_FFFF) if address in _NAT64 else None
+
+
+class CheckedSockets:
+    """Makes sockets, but only towards allowed addresses; raises AddressRefused otherwise."""
+
+    def __init__(self, allow_private: Sequence[Network]) -> None:
+        self._allow_private = tuple(allow_private)
+        self._logged: set[str] = set()
+
+    def __call__(self, addr_info: AddrInfoType) -> socket.socket:
+        family, kind, protocol, _, target = addr_info
+        host = str(target[0]).partition("%")[0]  # fe80::1%eth0
+        if family not in (socket.AF_INET, socket.AF_INET6) or not is_allowed(ip_address(host), self._allow_private):
+            self._tell_operator(host)
+            raise AddressRefused
+        return socket.socket(family, kind, protocol)
+
+    def _tell_operator(self, host: str) -> None:
+        if host in self._logged or len(self._logged) >= _LOGGED_MAX:
+            return
+        self._logged.add(host)
+        log.warning(
+            "a destination points to %s, which is not a public address; deliveries to it fail as EREFUSED. "
+            "If destinations may reach it, list its network in --allow-private (MAINSTEM_ALLOW_PRIVATE)",
+            host,
+        )
+
+
+def open_session(allow_private: Sequence[Network]) -> ClientSession:
+    """The HTTP client of a delivery worker: kept-alive connections under the network policy, certificates
+    verified, no cookies, no proxies, nothing decompressed, and no limit of its own on connections, so that
+    destinations do not wait for each other; the worker bounds each destination. Callers set timeouts."""
+    connector = TCPConnector(
+        limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS, socket_factory=CheckedSockets(allow_private), ttl_dns_cache=10
+    )
+    return ClientSession(
+        connector=connector,
+        cookie_jar=DummyCookieJar(),
+        timeout=ClientTimeout(total=None, sock_connect=None),
+        skip_auto_headers=("Accept-Encoding",),
+        auto_decompress=False,
+        trust_env=False,
+    )
