@@ -9,8 +9,6 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from msgspec import inspect
-
 from mainstem import __version__, settings
 from mainstem.errors import MainstemError
 from mainstem.settings import Settings
@@ -77,20 +75,11 @@ def _command(commands: Any, name: str, help: str, run: Command) -> argparse.Argu
 
 def _add_setting(parser: argparse.ArgumentParser, name: str) -> None:
     default = getattr(Settings(), name)
-    text = f"{describe(name)} [{settings.shown(default)}; {settings.variable(name)}]".replace("%", "%%")
+    text = f"{settings.describe(name)} [{settings.shown(default)}; {settings.variable(name)}]".replace("%", "%%")
     if name in settings.BARE_FLAGS:
         parser.add_argument(settings.flag(name), dest=name, action="store_true", default=None, help=text)
     else:
         parser.add_argument(settings.flag(name), dest=name, metavar=settings.METAVARS.get(name, "VALUE"), help=text)
-
-
-def describe(name: str) -> str:
-    """The sentence of a setting."""
-    kinds = inspect.type_info(Settings)
-    assert isinstance(kinds, inspect.StructType)
-    kind = next(field.type for field in kinds.fields if field.name == name)
-    schema = kind.extra_json_schema if isinstance(kind, inspect.Metadata) else None
-    return str((schema or {}).get("description", ""))
 
 
 def _add_tokens(commands: Any) -> None:

@@ -86,7 +86,7 @@ def verify_audit(settings: Settings) -> int:
 def dead_letters(settings: Settings, action: str, ids: Sequence[int], every: bool) -> int:
     """List, show, redrive or drop dead letters."""
     _existing(settings.data)
-    return deadletter.run(app.open_flow(settings), action, ids, every=every, write=sys.stdout.write)
+    return deadletter.run(app.open_flow(settings).dead_letters, action, ids, every=every, write=sys.stdout.write)
 
 
 @contextmanager

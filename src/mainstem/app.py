@@ -58,7 +58,7 @@ def serve(settings: Settings) -> int:
     for number in range(settings.workers):
         share = (number, settings.workers)
         parts.append(Part(f"delivery-{number}", 2, _delivery(settings, vault, share)))
-    Supervisor(parts).run(lambda: _announce(settings, api, tracking, secret, began))
+    Supervisor(parts, folder).run(lambda: _announce(settings, api, tracking, secret, began))
     del lock
     return 0
 
@@ -82,7 +82,7 @@ def open_event_log(settings: Settings) -> SqliteEventLog:
     """The requests that were acknowledged."""
     flow = open_flow(settings)
     return SqliteEventLog(
-        settings.data / "events.db", processed=flow.position, keep_bytes=settings.event_log_max_bytes
+        settings.data / "events.db", processed=flow.durable_position, keep_bytes=settings.event_log_max_bytes
     )
 
 
@@ -94,7 +94,7 @@ def open_snapshot(settings: Settings, vault: Vault) -> LiveSnapshot:
 def run_public_api(settings: Settings, address: Address, vault: Vault, stop: threading.Event) -> None:
     """The life of the Public API's process."""
     control, flow = SqliteControl(settings.data), open_flow(settings)
-    dispatcher = public_api.build(settings, control, vault, flow, utc_now)
+    dispatcher = public_api.build(settings, control, vault, flow.outcomes, utc_now)
     app = PublicApi(dispatcher, max_request_bytes=settings.max_request_bytes)
     asyncio.run(_serve_http(settings, address, app, Interfaces.ASGINL, stop))
 
@@ -109,12 +109,14 @@ def run_tracking_api(settings: Settings, address: Address, vault: Vault, stop: t
 
 def run_pipeline(settings: Settings, vault: Vault, stop: threading.Event) -> None:
     """The life of the pipeline's process."""
-    process.process(open_event_log(settings), open_flow(settings), open_snapshot(settings, vault), stop, time.time)
+    process.process(
+        open_event_log(settings), open_flow(settings).pipeline, open_snapshot(settings, vault), stop, time.time
+    )
 
 
 def run_delivery(settings: Settings, vault: Vault, share: tuple[int, int], stop: threading.Event) -> None:
     """The life of a delivery worker's process."""
-    deliver.run(open_flow(settings), open_snapshot(settings, vault), settings, share, stop)
+    deliver.run(open_flow(settings).queue, open_snapshot(settings, vault), settings, share, stop)
 
 
 def _delivery(settings: Settings, vault: Vault, share: tuple[int, int]) -> Callable[[threading.Event], None]:
@@ -144,7 +146,7 @@ async def _serve_http(
         await asyncio.wait([serving, asyncio.create_task(stopped.wait())], return_when=asyncio.FIRST_COMPLETED)
     if serving.done():
         raise MainstemError(f"the server on {address} ended by itself") from serving.exception()
-    server.stop()
+    server.stop()  # type: ignore[no-untyped-call]  # granian does not annotate it
     await serving
 
 

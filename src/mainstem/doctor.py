@@ -135,8 +135,8 @@ def queues(settings: Settings) -> Iterator[Finding]:
     if not (settings.data / "events.db").exists():
         return
     flow, log = app.open_flow(settings), app.open_event_log(settings)
-    behind = log.newest() - flow.position()
-    waiting, dead = flow.depth(), flow.dead_count()
+    behind = log.newest() - flow.pipeline.position()
+    waiting, dead = flow.depths()
     state = "warn" if behind > LONG_QUEUE or waiting > LONG_QUEUE else "ok"
     yield Finding(state, "queues", f"{behind} blocks wait for the pipeline, {waiting} deliveries for destinations")
     text = f"{dead} dead letters" + ("; see `mainstem deadletter list`" if dead else "")

@@ -8,11 +8,13 @@
 The supervisor forks its children after everything is imported, so they share its memory, and does nothing
 itself but wait. A child that dies is started again. SIGTERM or SIGINT stops intake first, then the pipeline,
 then delivery. Children hold the folder's lock too, and end at once when the supervisor is killed, so no second
-supervisor ever runs beside the children of a first.
+supervisor ever runs beside the children of a first. `processes.json` in the data folder tells which process
+is which, by name, for an operator who wants to look at one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import gc
 import logging
@@ -35,10 +37,11 @@ from mainstem.settings import Address
 
 log: Final = logging.getLogger("mainstem.serve")
 
-STOP_SECONDS: Final = 3.0  # for each of the three waves; SIGTERM to end in less than 10 seconds
+STOP_SECONDS: Final = (2.0, 1.5, 5.5)  # for each wave; SIGTERM to end in less than 10 seconds
 QUICK_DEATH_SECONDS: Final = 2.0
 MOST_WAIT_SECONDS: Final = 5.0
 LOCK_WAIT_SECONDS: Final = 3.0
+PROCESSES_FILE: Final = "processes.json"
 
 
 class Part(msgspec.Struct):
@@ -103,8 +106,9 @@ def chosen(address: Address, shown: str) -> Address:
 class Supervisor:
     """Runs parts until it is told to stop."""
 
-    def __init__(self, parts: Sequence[Part]) -> None:
+    def __init__(self, parts: Sequence[Part], folder: Path) -> None:
         self._parts = parts
+        self._processes = folder / PROCESSES_FILE
         self._stopping = False
         self._lifeline: tuple[int, int] = os.pipe()  # children see its end when the supervisor is gone
         self._wakeup: tuple[int, int] = os.pipe()
@@ -143,6 +147,15 @@ class Supervisor:
         part.pid = os.fork()
         if part.pid == 0:
             self._become(part)
+        self._tell_processes()
+
+    def _tell_processes(self) -> None:
+        """Write the process ids by name, whole or not at all; on a full disk the former list stays."""
+        ids = {"serve": os.getpid()} | {part.name: part.pid for part in self._parts if part.pid}
+        draft = self._processes.with_suffix(".new")
+        with contextlib.suppress(OSError):
+            draft.write_bytes(msgspec.json.encode(ids) + b"\n")
+            draft.replace(self._processes)
 
     def _become(self, part: Part) -> NoReturn:
         """The life of a child, from fork to exit."""
@@ -196,10 +209,9 @@ class Supervisor:
             running = [part for part in self._parts if part.wave == wave and part.pid]
             for part in running:
                 os.kill(part.pid, signal.SIGTERM)
-            self._await_end(running)
+            self._await_end(running, time.monotonic() + STOP_SECONDS[wave])
 
-    def _await_end(self, running: Sequence[Part]) -> None:
-        deadline = time.monotonic() + STOP_SECONDS
+    def _await_end(self, running: Sequence[Part], deadline: float) -> None:
         for part in running:
             while part.pid:
                 if os.waitpid(part.pid, os.WNOHANG)[0]:

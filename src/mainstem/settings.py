@@ -10,7 +10,7 @@ import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -158,6 +158,12 @@ def _parse(name: str, text: str) -> Any:
     if name == "rate_limit_overrides":
         return _parse_limits(text)
     return type(default)(text)
+
+
+def describe(name: str) -> str:
+    """The sentence of a setting."""
+    _, meta = get_args(get_type_hints(Settings, include_extras=True)[name])[:2]
+    return str(meta.description)
 
 
 def shown(value: Any) -> str:

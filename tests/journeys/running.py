@@ -68,10 +68,10 @@ class RunningServer:
             )
 
     def wait_until_it_answers(self) -> None:
-        """Return when the Public API and the Tracking API answer a request; fail with the log otherwise."""
+        """Return when both APIs answer a request and it has said where; fail with the log otherwise."""
         deadline = time.monotonic() + START_SECONDS
         for url in (self.api_url, self.tracking_url):
-            while not self._answers(url):
+            while not self._answers(url) or url not in self.log_tail():
                 assert self._process.poll() is None, f"mainstem serve ended by itself:\n{self.log_tail()}"
                 assert time.monotonic() < deadline, f"no answer from {url}:\n{self.log_tail()}"
                 time.sleep(0.05)
@@ -85,6 +85,11 @@ class RunningServer:
             return answer.code < 500
         except OSError:
             return False
+
+    @property
+    def pid(self) -> int:
+        """The supervisor's process id."""
+        return self._process.pid
 
     def stop(self) -> int:
         """Send SIGTERM and return the exit code; a server that does not stop is killed and fails the run."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import BigInteger, Connection, Dialect, MetaData, Row, Select, TypeDecorator, func, select
 from sqlalchemy.exc import IntegrityError
@@ -14,6 +14,7 @@ from mainstem.errors import Conflict, NotFound
 from mainstem.rest.pagination import Page, Pagination, pagination
 
 metadata = MetaData()
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 class Moment(TypeDecorator[dt.datetime]):
@@ -24,11 +25,11 @@ class Moment(TypeDecorator[dt.datetime]):
 
     def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002  # SQLAlchemy passes it
         """Into the row."""
-        return None if value is None else round(value.timestamp() * 1000)
+        return None if value is None else (value - _EPOCH) // dt.timedelta(milliseconds=1)
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> dt.datetime | None:  # noqa: ARG002  # SQLAlchemy passes it
         """Out of the row."""
-        return None if value is None else dt.datetime.fromtimestamp(value / 1000, dt.UTC)
+        return None if value is None else _EPOCH + dt.timedelta(milliseconds=value)
 
 
 def moment_text(value: dt.datetime) -> str:

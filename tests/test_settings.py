@@ -1,0 +1,75 @@
+"""Settings: read once, wrong ones named."""
+
+from pathlib import Path
+
+import pytest
+
+from mainstem.errors import SettingsError
+from mainstem.settings import Address, Settings, describe, flag, parse_address, read_settings, shown, variable
+
+
+def test_without_flags_or_variables_every_setting_has_its_default() -> None:
+    assert read_settings({}, {"HOME": "/home/a", "PATH": "/bin"}) == Settings()
+
+
+def test_a_variable_sets_and_a_flag_wins_over_it(tmp_path: Path) -> None:
+    variables = {"MAINSTEM_WORKERS": "3", "MAINSTEM_DATA": str(tmp_path), "MAINSTEM_RATE_LIMITS": "off"}
+    settings = read_settings({"workers": "2", "api": "[::1]:9000"}, variables)
+    assert (settings.workers, settings.data, settings.rate_limits) == (2, tmp_path, False)
+    assert settings.api == Address("::1", 9000)
+
+
+def test_an_unknown_variable_is_an_error_that_names_it() -> None:
+    with pytest.raises(SettingsError, match="MAINSTEM_WORKER "):
+        read_settings({}, {"MAINSTEM_WORKER": "2"})
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        ({"workers": "many"}, "--workers"),
+        ({"workers": "0"}, "--workers"),
+        ({"api": "8080"}, "--api"),
+        ({"api": "localhost:99999"}, "--api"),
+        ({"allow_private": "10.0.0.0/33"}, "--allow-private"),
+        ({"rate_limits": "maybe"}, "--rate-limits"),
+        ({"tls_cert": "/nowhere/cert.pem"}, "--tls-cert and --tls-key"),
+        ({"rate_limit_overrides": "createLabel"}, "--rate-limit-overrides"),
+    ],
+)
+def test_a_malformed_flag_is_an_error_that_names_it(flags: dict[str, str], named: str) -> None:
+    with pytest.raises(SettingsError, match=named):
+        read_settings(flags, {})
+
+
+def test_listening_beyond_loopback_takes_tls_or_an_explicit_flag() -> None:
+    with pytest.raises(SettingsError, match="--allow-plain-http"):
+        read_settings({"tracking": "0.0.0.0:8090"}, {})
+    assert read_settings({"tracking": "0.0.0.0:8090", "allow_plain_http": "on"}, {}).tracking.port == 8090
+
+
+@pytest.mark.parametrize(
+    ("text", "loopback"),
+    [("127.0.0.1:1", True), ("127.9.9.9:1", True), ("localhost:1", True), ("[::1]:1", True), ("0.0.0.0:1", False),
+     ("[::]:1", False), ("example.org:1", False)],
+)  # fmt: skip
+def test_loopback_is_known_in_every_spelling(text: str, loopback: bool) -> None:
+    address = parse_address(text)
+    assert address.is_loopback is loopback
+    assert str(address) == text
+
+
+def test_overrides_of_limits_are_read() -> None:
+    text = "createLabel=600, tok:createLabel=9"
+    assert read_settings({"rate_limit_overrides": text}, {}).rate_limit_overrides == {
+        "createLabel": 600,
+        "tok:createLabel": 9,
+    }
+
+
+@pytest.mark.parametrize("name", Settings.__struct_fields__)
+def test_every_setting_has_a_sentence_a_flag_and_a_variable(name: str) -> None:
+    assert describe(name).endswith(".")
+    assert flag(name).startswith("--")
+    assert variable(name) == f"MAINSTEM_{name.upper()}"
+    assert shown(getattr(Settings(), name))
