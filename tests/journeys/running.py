@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -40,27 +41,33 @@ def clean_environment(more: Mapping[str, str]) -> dict[str, str]:
 class RunningServer:
     """One `mainstem serve` on free ports of loopback; its output goes to `log`.
 
-    Without a token it starts as for a newcomer, who finds the token in what it prints.
+    Without a token it starts as for a newcomer, who finds the token in what it prints. `variables` are settings
+    beside those that every journey has.
     """
 
-    def __init__(self, folder: Path, token: str = "") -> None:
+    def __init__(self, folder: Path, token: str = "", variables: Mapping[str, str] | None = None) -> None:
         api, tracking = free_ports(2)
         self.api_url = f"http://127.0.0.1:{api}"
         self.tracking_url = f"http://127.0.0.1:{tracking}"
         self.tracking_host = f"127.0.0.1:{tracking}"
         self.token = token
+        self.data = folder / "data"
         self.log = folder / "serve.log"
-        command = [MAINSTEM, "serve", "--data", folder / "data", "--api", f"127.0.0.1:{api}"]
-        command += ["--tracking", f"127.0.0.1:{tracking}", "--allow-private", "127.0.0.0/8,::1/128"]
-        variables = {
+        self._command = [MAINSTEM, "serve", "--data", self.data, "--api", f"127.0.0.1:{api}"]
+        self._command += ["--tracking", f"127.0.0.1:{tracking}", "--allow-private", "127.0.0.0/8,::1/128"]
+        self._variables = {
             **({OWNER_TOKEN_VARIABLE: token} if token else {}),
             "MAINSTEM_RATE_LIMITS": "off",
             "MAINSTEM_RETRY_BASE_SECONDS": "0.2",  # the default of 30 s is for partners that are down for longer
+            **(variables or {}),
         }
-        with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
-                command,
-                env=clean_environment(variables),
+        self._process = self._started()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                self._command,
+                env=clean_environment(self._variables),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -90,6 +97,24 @@ class RunningServer:
     def pid(self) -> int:
         """The supervisor's process id."""
         return self._process.pid
+
+    def processes(self) -> dict[str, int]:
+        """Process ids by name, of this start of the server; empty until it has told."""
+        try:
+            ids: dict[str, int] = json.loads((self.data / "processes.json").read_bytes())
+        except FileNotFoundError:
+            return {}
+        return ids if ids["serve"] == self.pid else {}
+
+    def kill(self) -> None:
+        """Kill the supervisor with SIGKILL and wait until it is gone."""
+        self._process.kill()
+        self._process.wait()
+
+    def start_again(self) -> None:
+        """Start once more, on the same folder and ports, after `kill` or `stop`."""
+        assert self._process.poll() is not None
+        self._process = self._started()
 
     def stop(self) -> int:
         """Send SIGTERM and return the exit code; a server that does not stop is killed and fails the run."""
