@@ -27,8 +27,8 @@ soak: $(SYNCED_DEV) ## kill every process 100 times under load and compare what 
 	$(RUN)/pytest -m soak $(ARGS)
 
 check: $(SYNCED_DEV) ## style, types, layers and lock file
-	$(RUN)/ruff format --check src tests benchmarks
-	$(RUN)/ruff check src tests benchmarks
+	$(RUN)/ruff format --check src tests benchmarks docs
+	$(RUN)/ruff check src tests benchmarks docs
 	$(RUN)/mypy
 	$(RUN)/lint-imports
 	$(UV) lock --check

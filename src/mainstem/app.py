@@ -48,7 +48,7 @@ def serve(settings: Settings) -> int:
     api = chosen(settings.api, "--api")
     tracking = chosen(settings.tracking, "--tracking")
     vault = open_vault(folder, settings.secret_key)
-    secret = _prepare(settings, vault)
+    secret = prepare(settings, vault)
     open_flow(settings).close()  # makes or migrates its file before several processes want it
     parts = [
         Part("public-api", 0, lambda stop: run_public_api(settings, api, vault, stop)),
@@ -157,7 +157,7 @@ def _make_folder(folder: Path) -> None:
         raise MainstemError(f"--data {folder}: {error.strerror}") from None
 
 
-def _prepare(settings: Settings, vault: Vault) -> str:
+def prepare(settings: Settings, vault: Vault) -> str:
     """Migrate, and on the first start make the workspace and its owner token; returns the token's secret
     then, "" on every later start."""
     control = SqliteControl(settings.data)
