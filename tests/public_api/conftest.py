@@ -8,10 +8,17 @@ from pathlib import Path
 import pytest
 
 from public_api.client import Api
+from public_api.outcomes import ListedOutcomes
 
 
 @pytest.fixture
-def api(tmp_path: Path) -> Iterator[Api]:
-    instance = Api(tmp_path)
+def outcomes() -> ListedOutcomes:
+    """What the metrics of `api` are added up from; empty unless the test puts something in."""
+    return ListedOutcomes()
+
+
+@pytest.fixture
+def api(tmp_path: Path, outcomes: ListedOutcomes) -> Iterator[Api]:
+    instance = Api(tmp_path, outcomes)
     yield instance
     instance.database.close()
