@@ -80,7 +80,8 @@ class SomeOutcomes:
 
     def counts(self, query: OutcomeQuery) -> list[OutcomeCount]:
         minute = int(START.timestamp() // 60) - 60
-        return [OutcomeCount(("a",) * len(query.group_by), minute + step, 3, 1) for step in range(2)]
+        group = tuple(query.source_ids[0] if field == "source_id" else "a" for field in query.group_by)
+        return [OutcomeCount(group, minute + step, 3, 1) for step in range(2)]
 
     def waiting(self, destination_id: str) -> dict[str, int]:
         return {"": 1, "429": 2}
