@@ -40,3 +40,8 @@ def test_creating_and_deleting_a_label_is_in_the_audit_trail(api: Api) -> None:
     events = api.get("/audit-events").data["events"]
     assert [event["type"] for event in events] == ["Label Deleted", "Label Created"]
     assert {event["resourceId"] for event in events} == {"team:web"}
+
+
+def test_a_label_with_a_line_break_at_its_end_is_refused(api: Api) -> None:
+    reply = api.post("/labels", {"label": {"key": "team\n", "value": "web"}})
+    assert (reply.status, reply.fields) == (422, ["label.key"])

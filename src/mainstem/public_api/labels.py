@@ -37,7 +37,7 @@ source_labels = Table(
 )
 DEFAULT_LABELS: Final = (("environment", "dev"), ("environment", "prod"))
 
-Word = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+Word = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[A-Za-z][A-Za-z0-9_-]*\Z")]
 
 
 class Label(Wire, frozen=True):
