@@ -135,7 +135,7 @@ def queues(settings: Settings) -> Iterator[Finding]:
     if not (settings.data / "events.db").exists():
         return
     flow, log = app.open_flow(settings), app.open_event_log(settings)
-    behind = log.newest() - flow.pipeline.position()
+    behind = log.count_after(flow.pipeline.position())
     waiting, dead = flow.depths()
     state = "warn" if behind > LONG_QUEUE or waiting > LONG_QUEUE else "ok"
     yield Finding(state, "queues", f"{behind} blocks wait for the pipeline, {waiting} deliveries for destinations")

@@ -32,6 +32,9 @@ _PAGE_BYTES: Final = 16 * 1024  # a block of some dozen events fits a page or tw
 _WAL_BYTES: Final = 8 * 1024 * 1024  # when the write-ahead log is moved into the file
 _PRUNE_EVERY_BYTES: Final = 1024 * 1024
 _PRUNE_STEP_BYTES: Final = 4 * 1024 * 1024  # more than is appended between two steps, so pruning catches up
+# Each opening leaves a gap: if a broken disk lost the end of the file, which the pipeline had read already, it
+# must not take new blocks for those.
+_POSITIONS_LEFT_OUT: Final = 100_000
 _BUSY_SECONDS: Final = 5.0
 _LEVEL: Final = 1
 
@@ -55,9 +58,8 @@ def _nothing_processed() -> int:
 class SqliteEventLog:
     """EventLog in the file `path`, with its doorbell beside it.
 
-    `processed` tells how far the pipeline has come. Blocks up to there go, oldest first, once the file holds
-    more than `keep_bytes`; what is not processed always stays. New positions are above `processed()` even if
-    a broken disk lost the end of the file: else the pipeline would take new blocks for old ones.
+    `processed` tells up to which position nobody will read again. Blocks up to there go, oldest first, once
+    the file holds more than `keep_bytes`; all others stay.
     """
 
     def __init__(
@@ -101,6 +103,10 @@ class SqliteEventLog:
     def newest(self) -> int:
         """The position of the newest block, 0 when there is none."""
         return self._reader.newest()
+
+    def count_after(self, position: int) -> int:
+        """How many blocks lie after `position`; positions have gaps, so this is not `newest() - position`."""
+        return self._reader.count_after(position)
 
     def wait(self, timeout_seconds: float) -> None:
         """Sleep until something was appended since the last wait, at most `timeout_seconds`. One process may
@@ -219,10 +225,9 @@ class _BlockFile:
     def _prune_processed(self, connection: sqlite3.Connection) -> None:
         if _used_bytes(connection) <= self._keep_bytes:
             return
-        # The block is durable already: if the pipeline's position cannot be read or the disk is full now,
-        # pruning is left for the next time.
-        with contextlib.suppress(EngineUnavailable, sqlite3.Error):
-            self.prune_step(self._processed())
+        # The block is durable already: if this cannot be done now, it is left for the next time.
+        with contextlib.suppress(sqlite3.Error):
+            self.prune_step(self._find_processed())
 
     def _open(self) -> sqlite3.Connection:
         if not self._path.exists():
@@ -231,9 +236,16 @@ class _BlockFile:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_BYTES // _PAGE_BYTES}")
         connection.execute(f"PRAGMA journal_size_limit = {2 * _WAL_BYTES}")
-        self._newest = max(_newest(connection), _pruned(connection), self._processed())
+        known = connection.execute("SELECT max(through, (SELECT coalesce(max(position), 0) FROM blocks)) FROM pruned")
+        self._newest = max(known.fetchone()[0], self._find_processed()) + _POSITIONS_LEFT_OUT
         self._connection = connection
         return connection
+
+    def _find_processed(self) -> int:
+        """Matters only when the whole file was lost; must not keep the log from accepting events."""
+        with contextlib.suppress(EngineUnavailable):
+            return self._processed()
+        return 0
 
 
 class _Reader:
@@ -255,10 +267,17 @@ class _Reader:
             raise _unavailable("read", error) from error
 
     def newest(self) -> int:
+        return self._number("SELECT coalesce(max(position), 0) FROM blocks")
+
+    def count_after(self, position: int) -> int:
+        return self._number("SELECT count(*) FROM blocks WHERE position > ?", position)
+
+    def _number(self, query: str, *parameters: int) -> int:
         try:
             with self._lock:
                 connection = self._open()
-                return 0 if connection is None else _newest(connection)
+                number: int = connection.execute(query, parameters).fetchone()[0] if connection else 0
+                return number
         except sqlite3.Error as error:
             self.close()
             raise _unavailable("read", error) from error
@@ -309,16 +328,6 @@ def _create(path: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-def _newest(connection: sqlite3.Connection) -> int:
-    newest: int = connection.execute("SELECT coalesce(max(position), 0) FROM blocks").fetchone()[0]
-    return newest
-
-
-def _pruned(connection: sqlite3.Connection) -> int:
-    through: int = connection.execute("SELECT through FROM pruned").fetchone()[0]
-    return through
 
 
 def _used_bytes(connection: sqlite3.Connection) -> int:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import time
 from typing import Final
 
-import msgspec
-
 from mainstem.errors import EngineUnavailable
-from mainstem.model.event import Received
+from mainstem.model.event import Received, to_record
 from mainstem.model.ports import EventLog
 from mainstem.model.snapshot import LiveSnapshot, SourceConfig
 from mainstem.settings import Settings
@@ -18,7 +16,6 @@ from mainstem.tracking_api.notices import Notice
 from mainstem.tracking_api.peers import Peers
 
 _REFRESH_SECONDS: Final = 0.1  # a change of the configuration is seen within a second, with room to spare
-_encode: Final = msgspec.msgpack.Encoder().encode
 
 
 class Intake:
@@ -44,7 +41,7 @@ class Intake:
         if source is None:
             return self._without_source(write_key)
         received_at_ms = time.time_ns() // 1_000_000
-        await self._log.append(_encode(Received(received_at_ms, source.id, kind, ip, channel, body)))
+        await self._log.append(to_record(Received(received_at_ms, source.id, kind, ip, channel, body)))
         return ACCEPTED
 
     def find_source(self, write_key: str) -> SourceConfig | None:
