@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -12,8 +13,15 @@ from mainstem.pipeline.step import Item, Request, SourceScope
 
 _read: Final = msgspec.json.Decoder().decode
 _MERGED: Final = ("context", "integrations")
-EMPTY_BATCH: Final = object()
-"""The payload of the item that stands for a batch without items."""
+
+
+class Mark(enum.Enum):
+    """Payloads that no client can send."""
+
+    EMPTY_BATCH = "stands for a batch without items"
+
+
+EMPTY_BATCH: Final = Mark.EMPTY_BATCH
 
 
 def unpack(request: Request, _scope: SourceScope) -> Iterator[Item]:
