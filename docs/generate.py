@@ -68,7 +68,7 @@ def outcomes_page() -> str:
         reasons(Stage.FILTERED_AT_SOURCE, outcome.SOURCE_REASONS),
         reasons(Stage.FILTERED_AT_DESTINATION, outcome.DESTINATION_REASONS),
         reasons(Stage.FAILED_DELIVERY, outcome.DELIVERY_REASONS),
-        f"## {Stage.SUCCESSFUL_DELIVERY}\n\n`successes.attempt.1` to `successes.attempt.10`: which attempt succeeded.",
+        f"## {Stage.SUCCESSFUL_DELIVERY}\n\n`successes.attempt.1` to `successes.attempt.10`: the attempt.",
         "## Notes on batches\n\nSaid in the log of the pipeline, not counted as events.\n\n"
         + table(outcome.ENVELOPE_REASONS),
     )
