@@ -80,13 +80,16 @@ class FlowFile:
 
     def _open(self) -> sqlite3.Connection:
         if self._db is None:
+            try:
+                self._path.touch(mode=0o600)  # SQLite gives the files beside it the same mode
+            except OSError as error:
+                raise EngineUnavailable(f"flow.db cannot be opened: {error.strerror}") from error
             db = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             try:
                 _prepare(db)
             except BaseException:
                 db.close()
                 raise
-            self._path.chmod(0o600)
             self._db = db
         return self._db
 
