@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
+from contract.proves import proves
 from journeys.clients import CLIENTS, GO_PROGRAM, LineProgram, installed, node_program
 from journeys.public_api import SHARED_SECRET, eventually, window
 from journeys.running import RunningServer
@@ -124,6 +125,7 @@ def track(event: str, user: str = "u1", **more: Any) -> dict[str, Any]:
     return {"type": "track", "event": event, "userId": user, **more}
 
 
+@proves("getWorkspace", level=2)
 def test_the_token_shows_the_workspace_it_belongs_to(sdk: Sdk) -> None:
     workspace = sdk.call("getWorkspace")["workspace"]
     assert workspace["id"]
@@ -137,6 +139,8 @@ def test_a_call_without_a_valid_token_is_refused(sdk: Sdk, server: RunningServer
     assert sdk.call("listSources", pagination={"count": 1})["sources"] is not None
 
 
+@proves("getSourcesCatalog", "getSourceMetadata", "getDestinationsCatalog", "getDestinationMetadata", level=2)
+@proves("getWarehousesCatalog", "getWarehouseMetadata", level=2)
 def test_the_catalogue_lists_what_can_be_created_and_shows_each_entry(sdk: Sdk) -> None:
     sources = sdk.pages("getSourcesCatalog", "sourcesCatalog", count=3)
     assert all(len(page) == 3 for page in sources[:-1])
@@ -155,6 +159,7 @@ def test_the_catalogue_lists_what_can_be_created_and_shows_each_entry(sdk: Sdk) 
     assert sdk.refusal("getWarehouseMetadata", "nowhere")["status"] == 404
 
 
+@proves("createSource", "getSource", "updateSource", "deleteSource", level=2)
 def test_a_source_is_created_read_changed_and_deleted(sdk: Sdk) -> None:
     body = {
         "slug": unique("life"),
@@ -194,6 +199,7 @@ def test_settings_of_a_source_are_merged_and_null_removes_one(sdk: Sdk) -> None:
     assert after["websiteUrl"] == "https://a.example"
 
 
+@proves("listSources", level=2)
 def test_sources_are_listed_page_by_page_to_the_last(sdk: Sdk) -> None:
     made = [make_source(sdk, f"page{number}")["id"] for number in range(5)]
     pages = sdk.pages("listSources", "sources", count=2)
@@ -206,6 +212,8 @@ def test_sources_are_listed_page_by_page_to_the_last(sdk: Sdk) -> None:
     assert [each["id"] for each in whole] == listed
 
 
+@proves("createWriteKeyForSource", "removeWriteKeyFromSource", level=2)
+@proves("createWriteKeyForSource", "removeWriteKeyFromSource", level=4)
 def test_write_keys_are_added_and_removed(sdk: Sdk, server: RunningServer, sink: Sink) -> None:
     source = make_source(sdk)
     make_webhook(sdk, source, f"{sink.url}/keys", "keys")
@@ -221,6 +229,7 @@ def test_write_keys_are_added_and_removed(sdk: Sdk, server: RunningServer, sink:
     assert sdk.refusal("removeWriteKeyFromSource", source["id"], first)["status"] == 404
 
 
+@proves("createLabel", "listLabels", "deleteLabel", "addLabelsToSource", "replaceLabelsInSource", level=2)
 def test_labels_are_created_assigned_replaced_and_deleted(sdk: Sdk) -> None:
     source, key = make_source(sdk), unique("team")
     label = {"key": key, "value": "checkout", "description": "Who owns it"}
@@ -242,6 +251,7 @@ def test_labels_are_created_assigned_replaced_and_deleted(sdk: Sdk) -> None:
     assert sdk.refusal("deleteLabel", key, "checkout")["status"] == 404
 
 
+@proves("listSchemaSettingsInSource", "updateSchemaSettingsInSource", level=2)
 def test_the_schema_settings_keep_what_was_sent(sdk: Sdk) -> None:
     source = make_source(sdk)
     before = sdk.call("listSchemaSettingsInSource", source["id"])
@@ -255,6 +265,8 @@ def test_the_schema_settings_keep_what_was_sent(sdk: Sdk) -> None:
     assert sdk.call("listSchemaSettingsInSource", source["id"])["settings"] == settings
 
 
+@proves("createDestination", "getDestination", "listDestinations", "updateDestination", "deleteDestination", level=2)
+@proves("listConnectedDestinationsFromSource", "listConnectedWarehousesFromSource", level=2)
 def test_a_webhook_is_created_listed_changed_and_deleted(sdk: Sdk, sink: Sink) -> None:
     source = make_source(sdk)
     made = make_webhook(sdk, source, f"{sink.url}/a", "to a")
@@ -275,6 +287,8 @@ def test_a_webhook_is_created_listed_changed_and_deleted(sdk: Sdk, sink: Sink) -
     assert sdk.refusal("getDestination", made["id"])["status"] == 404
 
 
+@proves("createFilterForDestination", "getFilterInDestination", "listFiltersFromDestination", level=2)
+@proves("updateFilterForDestination", "removeFilterFromDestination", level=2)
 def test_a_filter_is_created_listed_changed_and_removed(sdk: Sdk, sink: Sink) -> None:
     source = make_source(sdk)
     webhook = make_webhook(sdk, source, f"{sink.url}/filtered", "filtered")
@@ -305,6 +319,7 @@ def test_a_filter_is_created_listed_changed_and_removed(sdk: Sdk, sink: Sink) ->
     assert sdk.call("listFiltersFromDestination", webhook["id"], pagination={"count": 5})["filters"] == []
 
 
+@proves("previewDestinationFilter", level=2)
 def test_a_filter_is_tried_on_a_payload_before_it_exists(sdk: Sdk) -> None:
     payload = track("Paid", properties={"card": "4111", "total": 5})
     drop = {"if": 'event = "Paid"', "actions": [{"type": "DROP"}]}
@@ -316,6 +331,8 @@ def test_a_filter_is_tried_on_a_payload_before_it_exists(sdk: Sdk) -> None:
     assert kept["properties"] == {"total": 5}
 
 
+@proves("getFilteredAtDestinationMetricsFromDeliveryOverview", level=2)
+@proves("createFilterForDestination", "getFilteredAtDestinationMetricsFromDeliveryOverview", level=4)
 def test_a_filter_decides_what_the_webhook_receives(sdk: Sdk, server: RunningServer, sink: Sink) -> None:
     source = make_source(sdk)
     webhook = make_webhook(sdk, source, f"{sink.url}/decided", "decided")
@@ -373,6 +390,11 @@ def test_a_slug_is_never_an_id(sdk: Sdk) -> None:
     assert sdk.refusal("getSource", source["slug"])["status"] == 404
 
 
+@proves("getEgressSuccessMetricsFromDeliveryOverview", "getEgressFailedMetricsFromDeliveryOverview", level=2)
+@proves("getIngressSuccessMetricsFromDeliveryOverview", "getIngressFailedMetricsFromDeliveryOverview", level=2)
+@proves("getFilteredAtSourceMetricsFromDeliveryOverview", level=2)
+@proves("getEgressSuccessMetricsFromDeliveryOverview", "getIngressSuccessMetricsFromDeliveryOverview", level=4)
+@proves("getIngressFailedMetricsFromDeliveryOverview", "createSource", "createDestination", level=4)
 def test_every_event_is_counted_and_the_counts_group_and_filter(sdk: Sdk, server: RunningServer, sink: Sink) -> None:
     source = make_source(sdk)
     webhook = make_webhook(sdk, source, f"{sink.url}/counted", "counted")
@@ -418,6 +440,7 @@ def test_every_event_is_counted_and_the_counts_group_and_filter(sdk: Sdk, server
     assert sdk.call("getEgressFailedMetricsFromDeliveryOverview", **of_webhook)["total"] == 0
 
 
+@proves("getEgressFailedMetricsFromDeliveryOverview", level=4)
 def test_a_delivery_that_is_refused_for_good_is_counted_with_its_status(
     sdk: Sdk, server: RunningServer, sink: Sink
 ) -> None:
@@ -440,6 +463,8 @@ def test_a_delivery_that_is_refused_for_good_is_counted_with_its_status(
     assert len(sink.arrivals()) == 1
 
 
+@proves("listDeliveryMetricsSummaryFromDestination", level=2)
+@proves("listDeliveryMetricsSummaryFromDestination", level=4)
 def test_delivery_metrics_name_the_catalogue_entry_that_two_webhooks_share(
     sdk: Sdk, server: RunningServer, sink: Sink
 ) -> None:
@@ -459,6 +484,8 @@ def test_delivery_metrics_name_the_catalogue_entry_that_two_webhooks_share(
     assert webhooks[0]["id"] != webhooks[1]["id"]
 
 
+@proves("getEventsVolumeFromWorkspace", level=2)
+@proves("getEventsVolumeFromWorkspace", level=4)
 def test_the_events_volume_counts_by_source_and_event(sdk: Sdk, server: RunningServer) -> None:
     source = make_source(sdk)
     send(server, source, track("Volume A"), track("Volume A"), track("Volume B"), {"type": "page", "userId": "u1"})
@@ -479,6 +506,10 @@ def test_the_events_volume_counts_by_source_and_event(sdk: Sdk, server: RunningS
     assert volume["query"]["workspaceId"] == sdk.call("getWorkspace")["workspace"]["id"]
 
 
+@proves("getDailyPerSourceAPICallsUsage", "getDailyWorkspaceAPICallsUsage", level=2)
+@proves("getDailyPerSourceMTUUsage", "getDailyWorkspaceMTUUsage", level=2)
+@proves("getDailyPerSourceAPICallsUsage", "getDailyWorkspaceAPICallsUsage", level=4)
+@proves("getDailyPerSourceMTUUsage", "getDailyWorkspaceMTUUsage", level=4)
 def test_usage_counts_api_calls_and_users_of_the_month(sdk: Sdk, server: RunningServer) -> None:
     source, user = make_source(sdk), unique("user")
     events = [track("A", user), track("B", user), {"type": "track", "event": "C", "anonymousId": unique("anon")}]
@@ -506,6 +537,8 @@ def test_usage_counts_api_calls_and_users_of_the_month(sdk: Sdk, server: Running
     assert int(everybody[-1]["identified"]) >= 1
 
 
+@proves("listAuditEvents", level=2)
+@proves("listAuditEvents", level=4)
 def test_the_audit_trail_tells_what_was_done_newest_first(sdk: Sdk) -> None:
     source = make_source(sdk)
     sdk.call("updateSource", source["id"], body={"name": "Audited"})
@@ -523,6 +556,7 @@ def test_the_audit_trail_tells_what_was_done_newest_first(sdk: Sdk) -> None:
     assert len({each["id"] for page in every for each in page}) == sum(map(len, every))
 
 
+@proves("echo", level=2)
 def test_the_echo_returns_the_message_and_not_the_token(sdk: Sdk, server: RunningServer) -> None:
     echo = sdk.call("echo", message="hello & goodbye")
     assert echo["message"] == "hello & goodbye"
@@ -533,6 +567,7 @@ def test_the_echo_returns_the_message_and_not_the_token(sdk: Sdk, server: Runnin
     assert refused["errors"][0]["message"] == "no"
 
 
+@proves("deleteSource", level=4)
 def test_deleting_a_source_takes_its_destinations_along(sdk: Sdk, sink: Sink) -> None:
     source = make_source(sdk)
     webhook = make_webhook(sdk, source, f"{sink.url}/gone", "gone")

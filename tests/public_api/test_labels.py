@@ -1,3 +1,4 @@
+from contract.proves import proves
 from public_api.client import Api
 
 
@@ -6,6 +7,7 @@ def test_a_workspace_starts_with_the_two_default_labels(api: Api) -> None:
     assert [(label["key"], label["value"]) for label in labels] == [("environment", "dev"), ("environment", "prod")]
 
 
+@proves("createLabel", "listLabels", level=3)
 def test_a_label_is_created_and_listed(api: Api) -> None:
     reply = api.post("/labels", {"label": {"key": "team", "value": "web", "description": "the web team"}})
     assert reply.status == 201
@@ -24,6 +26,7 @@ def test_a_label_with_a_blank_is_refused_naming_the_field(api: Api) -> None:
     assert sorted(reply.fields) == ["label.key", "label.value"]
 
 
+@proves("deleteLabel", level=3)
 def test_a_deleted_label_is_gone_and_a_second_delete_finds_nothing(api: Api) -> None:
     assert api.delete("/labels/environment/dev").data == {"status": "SUCCESS"}
     assert api.delete("/labels/environment/dev").status == 404

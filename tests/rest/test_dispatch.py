@@ -4,6 +4,7 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
+from contract.proves import proves
 from mainstem.settings import Settings
 from public_api.client import Api
 
@@ -127,6 +128,7 @@ def test_a_failure_inside_an_operation_is_one_500_and_changes_nothing(
     assert len(api.get("/labels").data["labels"]) == 2
 
 
+@proves("echo", level=3)
 def test_the_echo_answers_what_was_asked_and_never_the_token(api: Api) -> None:
     reply = api.get("/echo?message=hi%20there")
     assert (reply.data["message"], reply.data["method"]) == ("hi there", "get")
