@@ -1,0 +1,103 @@
+"""`make bench`: every benchmark in turn, each in a process of its own, printed and written to docs/performance.md.
+
+Timings are ratios against something that runs beside them in the same run where they can be (nginx answering a
+constant), and medians over at least five rounds with their spread. Run it on a machine that does nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "performance.md"
+BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+BENCHMARKS = ("ingest", "pipeline", "delivery", "end_to_end", "footprint")
+Results = Mapping[str, Any]
+
+
+def main() -> int:
+    """Run the benchmarks named (default: all) and rewrite the page when all of them ran."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of: {', '.join(BENCHMARKS)}")
+    options = parser.parse_args()
+    names = options.names or BENCHMARKS
+    if unknown := set(names) - set(BENCHMARKS):
+        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
+    load = os.getloadavg()[0]
+    if load > 0.7:
+        sys.stderr.write(f"bench: the machine is busy (load {load:.1f}); figures will be worse than they are\n")
+    results = {name: run(name) for name in names}
+    section = "\n".join([heading(load), scorecard(results), details(results)])
+    sys.stdout.write(section + "\n")
+    if tuple(names) == BENCHMARKS:
+        before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+        _, _, after = rest.partition(END)
+        PAGE.write_text(f"{before}{BEGIN}\n{section}\n{END}{after}", encoding="utf-8")
+        sys.stdout.write(f"wrote {PAGE.relative_to(ROOT)}\n")
+    return 0
+
+
+def run(name: str) -> Results:
+    """The JSON that a benchmark prints last."""
+    sys.stderr.write(f"bench: {name} …\n")
+    began = time.monotonic()
+    command = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), "--json"]
+    output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    sys.stderr.write(f"bench: {name} took {time.monotonic() - began:.0f} s\n")
+    result: Results = json.loads(output.strip().splitlines()[-1])
+    return result
+
+
+def heading(load: float) -> str:
+    """What was measured, where and when."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
+    changed = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True).stdout
+    state = commit.strip() + (" with changes" if changed.strip() else "")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
+    return (
+        f"Measured {dt.datetime.now(dt.UTC):%Y-%m-%d} with `make bench` at commit {state}: {os.cpu_count()} cores "
+        f"({processor()}), {memory:.0f} GiB, {platform.system()} {platform.release().split('-')[0]}, Python "
+        f"{platform.python_version()}; load before the run {load:.1f}.\n"
+    )
+
+
+def processor() -> str:
+    """The processor's name, as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def scorecard(results: Mapping[str, Results]) -> str:
+    """The figures with a target, as a table."""
+    rows = ["| # | Figure | Target | Measured |", "| --- | --- | --- | --- |"]
+    for number, figure, target, benchmark, read in FIGURES:
+        if benchmark in results:
+            rows.append(f"| {number} | {figure} | {target} | {read(results[benchmark])} |")
+    return "\n".join(rows) + "\n"
+
+
+def details(results: Mapping[str, Results]) -> str:
+    """Every number of every benchmark."""
+    parts = [f"### {name}\n\n```json\n{json.dumps(result, indent=1)}\n```\n" for name, result in results.items()]
+    return "\n".join(parts)
+
+
+Row = tuple[str, str, str, str, Callable[[Results], str]]
+FIGURES: tuple[Row, ...] = ()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
