@@ -38,6 +38,7 @@ class Arrival:
     path: str
     headers: dict[str, str]
     body: bytes
+    request: web.Request
 
     @property
     def message_id(self) -> str:
@@ -73,7 +74,7 @@ class Partner:
         await self._runner.cleanup()
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        arrival = Arrival(request.path, dict(request.headers), await request.read())
+        arrival = Arrival(request.path, dict(request.headers), await request.read(), request)
         self.arrivals.append(arrival)
         async with self._changed:
             self._changed.notify_all()
@@ -162,6 +163,12 @@ class ToldQueue:
             await self._changed.wait_for(claim)
 
 
+def quick(**changes: Any) -> Settings:
+    """Settings whose waits are over at once."""
+    short = Settings(allow_private=LOOPBACK, retry_base_seconds=0.01, retry_cap_seconds=0.02, retry_hours=1)
+    return msgspec.structs.replace(short, **changes)
+
+
 @dataclass
 class World:
     """Queue, configuration and settings of one test."""
@@ -171,7 +178,7 @@ class World:
     dead_letters: DeadLetterStore
     second_queue: ToldQueue  # the same deliveries, as another process sees them
     configuration: Configuration = field(default_factory=Configuration)
-    settings: Settings = field(default_factory=lambda: quick())
+    settings: Settings = field(default_factory=quick)
 
     def outcomes(self) -> dict[tuple[str, str], int]:
         """How many deliveries ended how."""
@@ -206,12 +213,6 @@ class Working:
         self._stop.set()
         assert self._task is not None
         await self._task
-
-
-def quick(**changes: Any) -> Settings:
-    """Settings whose waits are over at once."""
-    short = Settings(allow_private=LOOPBACK, retry_base_seconds=0.01, retry_cap_seconds=0.02, retry_hours=1)
-    return msgspec.structs.replace(short, **changes)
 
 
 def memory_world() -> World:

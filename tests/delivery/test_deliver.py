@@ -8,12 +8,13 @@ import socket
 import time
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
+
 from delivery.delivering import (
     Arrival,
     Partner,
@@ -24,7 +25,6 @@ from delivery.delivering import (
     sqlite_world,
     webhook,
 )
-
 from mainstem.destinations.base import Destination, Message, Perform
 from mainstem.model.event import EVENT_TYPES
 
@@ -32,7 +32,7 @@ DELIVERED_FIRST = ("successful_delivery", "successes.attempt.1")
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
     if request.param == "memory":
         yield memory_world()
     else:
@@ -42,7 +42,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Worl
 
 
 @pytest.fixture
-async def partner() -> Iterator[Partner]:
+async def partner() -> AsyncIterator[Partner]:
     async with Partner() as partner:
         yield partner
 
@@ -309,7 +309,7 @@ async def test_retry_after_is_kept_within_the_time_for_retries(world: World, par
     async with world.working():
         await world.queue.until(lambda: len({each.id for each in world.queue.retries}) == 3)
     first = {each.id: each for each in reversed(world.queue.retries)}
-    waits = [first[id].due_at_ms - first[id].first_attempt_at_ms for id in sorted(first)]
+    waits = [first[each].due_at_ms - first[each].first_attempt_at_ms for each in sorted(first)]
     assert waits == [100_000, 3_600_000, 10]
     assert first[min(first)].due_at_ms >= began + 100_000
 
@@ -326,7 +326,7 @@ async def test_a_restarted_worker_goes_on_where_the_last_one_stopped(world: Worl
     async with world.working():
         await world.until_settled(3)
     retries = {each.id: each.retries for each in world.queue.settled}
-    assert {id: retries[id] for id in attempts} == attempts
+    assert {each: retries[each] for each in attempts} == attempts
     of_first_user = [each for each in partner.message_ids()[before:] if each != "m3"]
     assert of_first_user == ["m1", "m2"]
 
