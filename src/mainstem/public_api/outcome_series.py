@@ -132,14 +132,19 @@ def grouped(counts: Iterable[OutcomeCount], *, is_grouped: bool) -> list[Group]:
 
 
 def series(window: Window, groups: Sequence[Group], *, with_retries: bool = False) -> list[list[Point]]:
-    """For each group a point for each bucket of the window."""
-    names = {minute: _time(minute) for minute in window.buckets}
-    return [[_point(names[minute], group, minute, with_retries) for minute in window.buckets] for group in groups]
-
-
-def _point(time: str, group: Group, minute: int, with_retries: bool) -> Point:
-    count, retries = group.buckets.get(minute, (0, 0))
-    return Point(time=time, count=count, retry_count=retries if with_retries else UNSET)
+    """For each group a point for each bucket of the window. Empty points are shared: a page of a thousand groups
+    can have millions of them."""
+    nothing: int | Unset = 0 if with_retries else UNSET
+    empty = [Point(time=_time(minute), count=0, retry_count=nothing) for minute in window.buckets]
+    place = {minute: index for index, minute in enumerate(window.buckets)}
+    lines = []
+    for group in groups:
+        line = empty.copy()
+        for minute, (count, retries) in group.buckets.items():
+            index = place[minute]
+            line[index] = Point(time=empty[index].time, count=count, retry_count=retries if with_retries else UNSET)
+        lines.append(line)
+    return lines
 
 
 def _time(minute: int) -> str:
