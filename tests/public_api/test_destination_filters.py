@@ -210,7 +210,7 @@ class TestPreview:
         body = {"filter": {"if": "type = 'identify'", "actions": [{"type": "DROP"}]}, "payload": payload}
         assert api.post("/destination/filters/preview", body).data == {"inputPayload": payload, "result": None}
 
-    @proves("previewDestinationFilter", level=5)
+    @proves("previewDestinationFilter", level=4)
     def test_the_published_example_keeps_the_allowed_properties(self, api: Api) -> None:
         product = {"name": "Fake mustache", "referrer": "www.example.com", "requestedFrom": "/products/123/checkout"}
         payload = {"event": "Order Completed", "product": product, "type": "track"}
