@@ -29,7 +29,7 @@ from mainstem import contract
 from mainstem.model.ports import OutcomeCount, OutcomeQuery, UserCount
 from mainstem.public_api import FAMILIES, reference
 from mainstem.public_api.http import PublicApi
-from public_api.client import START, Api
+from public_api.client import Api
 
 OPERATIONS = sorted(record.id for family in FAMILIES for record in family.operations)
 SERVED = schemathesis.openapi.from_dict(json.loads(reference.document()))
@@ -79,9 +79,10 @@ class SomeOutcomes:
     """An OutcomeStore in which each question finds a little."""
 
     def counts(self, query: OutcomeQuery) -> list[OutcomeCount]:
-        minute = int(START.timestamp() // 60) - 60
+        first = query.start_minute - query.start_minute % query.bucket_minutes
         group = tuple(query.source_ids[0] if field == "source_id" else "a" for field in query.group_by)
-        return [OutcomeCount(group, minute + step, 3, 1) for step in range(2)]
+        buckets = range(first, query.end_minute, query.bucket_minutes)[:2]
+        return [OutcomeCount(group, minute, 3, 1) for minute in buckets]
 
     def waiting(self, destination_id: str) -> dict[str, int]:
         return {"": 1, "429": 2}
