@@ -12,6 +12,7 @@ from mainstem.model.event import Received, to_record
 from mainstem.model.snapshot import Change, DestinationConfig, FilterConfig, Snapshot, SourceConfig
 from mainstem.pipeline import FROM_SOURCE, run
 from mainstem.pipeline.digest import Filters, Surroundings
+from mainstem.pipeline.names import Names
 from mainstem.pipeline.step import DestinationScope, Item, Request, SourceScope, Verdicts
 
 RECEIVED_AT_MS = 1_764_000_000_000  # 2025-11-24T16:00:00.000Z
@@ -48,7 +49,7 @@ def destination_scope(to: DestinationConfig | None = None) -> DestinationScope:
 
 def around(*sources: SourceConfig, seen: Sequence[int] = ()) -> Surroundings:
     known = scope(*sources, seen=seen)
-    return Surroundings(known.snapshot, known.already_seen, Filters(), lambda: 0.5, RECEIVED_AT_MS + 5)
+    return Surroundings(known.snapshot, known.already_seen, Filters(), Names(), lambda: 0.5, RECEIVED_AT_MS + 5)
 
 
 def received(body: Any, kind: str = "track", **fields: Any) -> Received:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mainstem.errors import EngineUnavailable
 from mainstem.model.event import Event, from_record
 from mainstem.model.outcome import OutcomeKey, Stage
 from mainstem.model.ports import TrackedUser
@@ -227,6 +228,49 @@ def test_a_body_that_cannot_be_read_is_set_aside_and_counted_at_its_source(body)
     (aside,) = batch.dead
     assert aside.letter.body == body
     assert counted(batch, "source_id", "reason") == {("src", "internal"): 1, ("src", ""): 1}
+
+
+class Unusable(Filters):
+    """Filters that cannot be made, for whatever reason."""
+
+    def of(self, destination):
+        raise RecursionError
+
+
+def test_whatever_else_fails_the_requests_at_fault_are_set_aside_and_the_others_go_on():
+    config = around(source("good"), source("bad", destination("d")))
+    surroundings = msgspec.structs.replace(config, filters=Unusable())
+    batch = [
+        request({**EVENT, "messageId": message_id}, index=index, source_id=source_id)
+        for index, (source_id, message_id) in enumerate(
+            [("good", "a"), ("bad", "b"), ("good", "c"), ("good", "a"), ("good", "d"), ("bad", "e"), ("good", "c")]
+        )
+    ]
+    result = digest(6, 7, batch, surroundings)
+    assert counted(result, "source_id", "stage", "reason") == {
+        ("good", Stage.SUCCESSFULLY_RECEIVED, ""): 3,
+        ("bad", Stage.FAILED_ON_INGEST, "internal"): 2,
+    }
+    assert [aside.letter.where for aside in result.dead] == ["digest", "digest"]
+    assert [aside.entry for aside in result.dead] == [batch[1].record, batch[5].record]
+    assert (result.after, result.position, result.calls) == (6, 7, {("good", DAY): 3})
+    assert len(result.seen) == 3
+
+
+def test_what_is_sent_back_and_fails_on_something_else_is_set_aside_again():
+    event = Event("src", "ws", "track", "E", "", "m", 1, "u", RECEIVED_AT_MS, {"event": "E"})
+    surroundings = msgspec.structs.replace(around(source("src", destination("d"))), filters=Unusable())
+    again = digest_again(7, event, "d", surroundings)
+    assert [(aside.letter.where, aside.letter.message_id) for aside in again.dead] == [("digest", "m")]
+    assert counted(again, "reason") == {("INTERNAL",): 1}
+
+
+def test_a_store_that_cannot_answer_fails_the_whole_batch():
+    def unavailable(_ids):
+        raise EngineUnavailable("full")
+
+    with pytest.raises(EngineUnavailable):
+        digest(6, 7, requests((EVENT, "track")), msgspec.structs.replace(around(), already_seen=unavailable))
 
 
 # ---- sums agree

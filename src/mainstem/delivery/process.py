@@ -21,6 +21,7 @@ from mainstem.model.event import Event
 from mainstem.model.ports import Block, EventLog, PipelineStore, Processed, Redriven
 from mainstem.model.snapshot import LiveSnapshot
 from mainstem.pipeline.digest import Filters, Surroundings, digest, digest_again
+from mainstem.pipeline.names import Names
 from mainstem.pipeline.step import Request
 
 BATCH_BYTES: Final = 1024 * 1024
@@ -97,6 +98,7 @@ class _Work:
         self._clock = clock
         self._sample = sample
         self._filters = Filters()
+        self._names = Names()
         self._tidy_at = 0.0
 
     def step(self) -> bool:
@@ -120,7 +122,9 @@ class _Work:
         before, current = self._snapshot.current, self._snapshot.refresh()
         if current is not before:
             self._filters.forget_others(current)
-        return Surroundings(current, self._store.already_seen, self._filters, self._sample, self._now_ms())
+        return Surroundings(
+            current, self._store.already_seen, self._filters, self._names, self._sample, self._now_ms()
+        )
 
     def _tidy(self) -> None:
         if self._clock() >= self._tidy_at:

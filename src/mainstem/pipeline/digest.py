@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from mainstem.errors import EngineUnavailable
 from mainstem.model.destination_filter import FilterSet
 from mainstem.model.event import Event, from_record
-from mainstem.model.outcome import OutcomeKey, Stage
+from mainstem.model.outcome import OutcomeKey, Stage, Tally
 from mainstem.model.ports import NewDelivery, Processed, SetAside
 from mainstem.model.snapshot import DestinationConfig, Snapshot
 from mainstem.pipeline import FROM_SOURCE, TO_DESTINATION, run, set_aside
-from mainstem.pipeline.step import DestinationScope, Dropped, Request, SourceScope, Verdicts
+from mainstem.pipeline.names import Names
+from mainstem.pipeline.step import (
+    DestinationScope,
+    Dropped,
+    Failed,
+    Request,
+    SourceScope,
+    Verdicts,
+    describe,
+)
 from mainstem.pipeline.tally import MS_PER_MINUTE, Counts
 
 
@@ -42,18 +53,40 @@ class Surroundings(msgspec.Struct, frozen=True):
     snapshot: Snapshot
     already_seen: Callable[[Sequence[int]], set[int]]
     filters: Filters
+    names: Names
     random: Callable[[], float]
     now_ms: int
 
 
 def digest(after: int, position: int, requests: Sequence[Request], around: Surroundings) -> Processed:
-    """Process requests; `Request.index` is the index in `requests`. What comes back is to be saved whole."""
+    """Process requests, each with an index of its own. What comes back is to be saved whole.
+
+    Should it fail on something else than a step, the requests are halved until the one at fault stands alone
+    and is set aside: nothing that a client sends, and no configuration, may stop the others.
+    """
+    try:
+        return _digest(after, position, requests, around)
+    except EngineUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, it must not hold up the other requests
+        if len(requests) == 1:
+            return _all_set_aside(after, position, requests[0], error, around.now_ms)
+    middle = len(requests) // 2
+    first = digest(after, position, requests[:middle], around)
+    second = digest(after, position, requests[middle:], _having_seen(around, first.seen))
+    return _joined(first, second)
+
+
+def _digest(after: int, position: int, requests: Sequence[Request], around: Surroundings) -> Processed:
     counts = Counts()
+    by_index = {request.index: request for request in requests}
     verdicts = run(FROM_SOURCE, requests, SourceScope(around.snapshot, around.already_seen))
+    around.names.bound(verdicts.kept)
+    around.names.bound(each.event for each in verdicts.dropped)
     counts.drop(verdicts.dropped)
     counts.receive(verdicts.kept)
-    dead = [set_aside.from_source(each, requests, counts, around.now_ms) for each in verdicts.failed]
-    _note_batches(requests, verdicts, counts)
+    dead = [set_aside.from_source(each, by_index, counts, around.now_ms) for each in verdicts.failed]
+    _note_batches(by_index, verdicts, counts)
     deliveries = _fan_out(verdicts.kept, around, counts, dead)
     return Processed(
         after=after,
@@ -67,6 +100,35 @@ def digest(after: int, position: int, requests: Sequence[Request], around: Surro
     )
 
 
+def _all_set_aside(after: int, position: int, request: Request, error: Exception, now_ms: int) -> Processed:
+    counts = Counts()
+    failed = Failed(request, "digest", describe(error))
+    dead = [set_aside.from_source(failed, {}, counts, now_ms)]
+    return Processed(after, position, tallies=counts.tallies(), dead=dead)
+
+
+def _having_seen(around: Surroundings, seen: Collection[int]) -> Surroundings:
+    before, also = around.already_seen, set(seen)
+    return msgspec.structs.replace(around, already_seen=lambda ids: before(ids) | also.intersection(ids))
+
+
+def _joined(first: Processed, second: Processed) -> Processed:
+    tallies = dict(first.tallies)
+    for key, tally in second.tallies.items():
+        known = tallies.get(key, Tally())
+        tallies[key] = Tally(known.count + tally.count, known.retries + tally.retries)
+    return Processed(
+        after=first.after,
+        position=first.position,
+        deliveries=[*first.deliveries, *second.deliveries],
+        tallies=tallies,
+        calls=Counter(first.calls) + Counter(second.calls),
+        seen=[*first.seen, *second.seen],
+        users={*first.users, *second.users},
+        dead=[*first.dead, *second.dead],
+    )
+
+
 def digest_again(position: int, event: Event, destination_id: str, around: Surroundings) -> Processed:
     """Send an event to one destination once more, while the log stands at `position`, after a step on the way
     there had failed on it. When the destination is gone or disabled meanwhile, the event ends uncounted, as
@@ -74,7 +136,12 @@ def digest_again(position: int, event: Event, destination_id: str, around: Surro
     counts, dead = Counts(), list[SetAside]()
     source = around.snapshot.sources.get(event.source_id)
     destinations = source.destinations if source else ()
-    deliveries = _send([event], [each for each in destinations if each.id == destination_id], around, counts, dead)
+    to = [each for each in destinations if each.id == destination_id]
+    try:
+        deliveries = _send([event], to, around, counts, dead)
+    except Exception as error:  # noqa: BLE001 - as above
+        failed = Failed(event, "digest", describe(error))
+        deliveries, dead = [], [set_aside.to_destination(failed, destination_id, counts, around.now_ms)]
     return Processed(position, position, deliveries=deliveries, tallies=counts.tallies(), dead=dead)
 
 
@@ -111,7 +178,7 @@ def _send(
     return deliveries
 
 
-def _note_batches(requests: Sequence[Request], verdicts: Verdicts, counts: Counts) -> None:
+def _note_batches(requests: Mapping[int, Request], verdicts: Verdicts, counts: Counts) -> None:
     """Note the batches of which items failed on ingest: some, or all of them."""
     refused = {each.event.request: each.event for each in verdicts.dropped if _refused_item(each)}
     if not refused:

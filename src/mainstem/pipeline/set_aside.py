@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ from mainstem.pipeline.tally import MS_PER_MINUTE, Counts
 from mainstem.pipeline.unpack import repack
 
 
-def from_source(failed: Failed, requests: Sequence[Request], counts: Counts, now_ms: int) -> SetAside:
+def from_source(failed: Failed, requests: Mapping[int, Request], counts: Counts, now_ms: int) -> SetAside:
     """Set aside what failed before the fan-out: failed on ingest, "internal"."""
     if isinstance(failed.what, Request):
         return _request(failed, failed.what, counts, now_ms)
