@@ -1,0 +1,110 @@
+"""Commands beside `serve`: what they print, what they change, and their exit codes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from mainstem import app
+from mainstem.__main__ import main
+from mainstem.engines.sqlite_control import SqliteControl
+from mainstem.rest import tokens
+from mainstem.settings import Settings
+from mainstem.vault import open_vault
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder after its first start, with no setting from the environment."""
+    for name in Settings.__struct_fields__:
+        monkeypatch.delenv(f"MAINSTEM_{name.upper()}", raising=False)
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    settings = Settings(data=data)
+    app.prepare(settings, open_vault(data, ""))
+    app.open_flow(settings).close()
+    return data
+
+
+def run(folder: Path, *command: str) -> int:
+    return main([*command, "--data", str(folder)])
+
+
+def works(folder: Path, secret: str) -> bool:
+    """Whether the secret is that of an active token."""
+    control = SqliteControl(folder)
+    with control.transaction(writes=False) as db:
+        found = tokens.find_active(db, open_vault(folder, ""), secret)
+    control.close()
+    return found is not None
+
+
+def test_a_token_is_made_shown_once_listed_and_revoked(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(folder, "token", "create", "--description", "CI", "--access", "member") == 0
+    secret = capsys.readouterr().out.strip()
+    assert secret.startswith("mst_")
+    assert tokens.checksum(secret[4:-6]) == secret[-6:]
+    assert works(folder, secret)
+    assert run(folder, "token", "list") == 0
+    listed = capsys.readouterr().out
+    assert secret not in listed
+    token_id = next(line.split()[0] for line in listed.splitlines() if line.endswith("CI"))
+    assert run(folder, "token", "revoke", token_id) == 0
+    assert not works(folder, secret)
+    assert run(folder, "token", "revoke", token_id) == 1
+
+
+def test_tokens_are_in_the_audit_trail_which_is_whole(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(folder, "token", "create", "--description", "CI", "--access", "owner")
+    capsys.readouterr()
+    assert run(folder, "audit", "verify") == 0
+    assert capsys.readouterr().out == "The audit trail is whole: 2 rows.\n"
+
+
+def test_a_tampered_trail_is_found(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    control = SqliteControl(folder)
+    with control.transaction(writes=True) as db:
+        db.execute(text("UPDATE audit_events SET resource_name = 'nothing'"))
+    control.close()
+    assert run(folder, "audit", "verify") == 1
+    assert "row 1" in capsys.readouterr().err
+    assert run(folder, "doctor") == 1
+
+
+def test_the_doctor_finds_a_fresh_folder_well(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(folder, "doctor") == 0
+    report = capsys.readouterr().out
+    for subject in ("versions", "folder", "schema", "disk", "Public API", "Tracking API", "clock", "audit trail"):
+        assert f"ok    {subject}" in report, report
+    assert "0 deliveries" in report
+
+
+def test_the_doctor_says_what_is_wrong_with_a_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder.chmod(0o755)
+    assert run(folder, "doctor") == 0
+    assert "warn  folder" in capsys.readouterr().out
+    with SqliteControl(folder).transaction(writes=True) as db:
+        db.execute(text("PRAGMA user_version = 9999"))
+    assert run(folder, "doctor") == 1
+    assert "fail  schema" in capsys.readouterr().out
+
+
+def test_migrate_says_that_there_is_nothing_to_do(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(folder, "migrate") == 0
+    assert capsys.readouterr().out == "Nothing to do.\n"
+
+
+def test_a_command_on_an_empty_folder_says_how_to_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path, "token", "list") == 1
+    assert "mainstem serve" in capsys.readouterr().err
+
+
+def test_help_names_every_setting_with_its_variable(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    text_of_help = capsys.readouterr().out
+    for name in ("workers", "allow_private", "strict_write_keys"):
+        assert f"--{name.replace('_', '-')}" in text_of_help
+        assert f"MAINSTEM_{name.upper()}" in text_of_help.replace("\n", "")
