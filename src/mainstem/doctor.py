@@ -132,7 +132,7 @@ def audit_trail(settings: Settings) -> Iterator[Finding]:
 
 def queues(settings: Settings) -> Iterator[Finding]:
     """How much waits."""
-    if not (settings.data / "events.db").exists():
+    if not (settings.data / FILE).exists():
         return
     flow, log = app.open_flow(settings), app.open_event_log(settings)
     behind = log.count_after(flow.pipeline.position())
