@@ -139,6 +139,7 @@ def test_a_window_of_years_ago_has_no_volume(api: Api) -> None:
     ]
 
 
-def test_what_deleted_sources_received_is_no_longer_counted(api: Api, other_id: str) -> None:
+def test_what_deleted_sources_received_stays_counted_without_a_name(api: Api, other_id: str) -> None:
     api.delete(f"/sources/{other_id}")
-    assert [each["total"] for each in ask(api)["result"]] == [3]
+    assert [each["total"] for each in ask(api)["result"]] == [7]
+    assert ask(api, groupBy="source")["result"][0]["source"] == {"id": other_id}

@@ -58,6 +58,12 @@ class TestApiCalls:
         ]
         assert len(items) == 20
 
+    def test_usage_does_not_shrink_when_a_source_is_deleted(self, api: Api, site: str, shop: str) -> None:
+        before = usage(api, "api-calls/daily")
+        api.delete(f"/sources/{site}")
+        assert usage(api, "api-calls/daily") == before
+        assert [each["sourceId"] for each in usage(api, "api-calls/sources/daily")[:2]] == [shop, site]
+
     def test_a_past_month_is_listed_whole(self, api: Api) -> None:
         items = usage(api, "api-calls/daily", "2026-02-01")
         assert [each["apiCalls"] for each in items] == ["0"] * 27 + ["1000"]

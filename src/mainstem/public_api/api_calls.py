@@ -1,7 +1,7 @@
 """API calls: events accepted past schema control, day by day through a month; a batch of 50 counts 50.
 
 Figures are cumulative decimal strings. Source: Public API reference, tag "API Calls" (2 operations). Judgement:
-what deleted sources received is no longer counted.
+what sources received that were deleted since stays counted, and is listed after the others.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from itertools import accumulate
 
 import msgspec
 
-from mainstem.public_api.usage_period import UsageQuery, period_of, source_ids_of, timestamp_of
+from mainstem.public_api import sources
+from mainstem.public_api.usage_period import UsageQuery, period_of, timestamp_of
 from mainstem.rest.operation import Call, Family
 from mainstem.rest.pagination import Pagination, slice_of
 from mainstem.rest.permissions import Needs
@@ -58,7 +59,7 @@ def _cumulative(call: Call, source_ids: list[str], days: range) -> dict[str, lis
 def get_daily_workspace_api_calls_usage(call: Call, query: UsageQuery) -> WorkspaceUsageOutput:
     """Get Daily Workspace API Calls Usage"""
     days = period_of(query).days(call.now)
-    sums = _cumulative(call, source_ids_of(call), days).values()
+    sums = _cumulative(call, sources.ids_ever(call), days).values()
     totals = [sum(each) for each in zip(*sums, strict=True)] if sums else [0] * len(days)
     items = [
         Snapshot(api_calls=str(total), timestamp=timestamp_of(day)) for day, total in zip(days, totals, strict=True)
@@ -73,7 +74,7 @@ def get_daily_workspace_api_calls_usage(call: Call, query: UsageQuery) -> Worksp
 def get_daily_per_source_api_calls_usage(call: Call, query: UsageQuery) -> SourceUsageOutput:
     """Get Daily Per Source API Calls Usage"""
     days = period_of(query).days(call.now)
-    sums = _cumulative(call, source_ids_of(call), days)
+    sums = _cumulative(call, sources.ids_ever(call), days)
     items = [
         SourceSnapshot(source_id=source_id, api_calls=str(totals[index]), timestamp=timestamp_of(day))
         for index, day in enumerate(days)

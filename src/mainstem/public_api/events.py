@@ -1,15 +1,15 @@
 """Events: how many valid events the sources of the workspace received, over time.
 
 Source: Public API reference, tag "Events" (1 operation). Judgements: a window has at most MAX_BUCKETS buckets, for
-no limit is published; sources that were deleted are no longer counted; times in `query` come back in the form of
-all times here.
+no limit is published; sources that were deleted stay counted, without a name; times in `query` come back in the
+form of all times here.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from mainstem.errors import InputInvalid
 from mainstem.model.outcome import Stage
@@ -60,11 +60,11 @@ class EchoedQuery(Wire, frozen=True):
 
 
 class EventSource(Wire, frozen=True):
-    """The source that a volume belongs to."""
+    """The source that a volume belongs to; one that was deleted has neither name nor slug any more."""
 
     id: str
-    name: str
-    slug: str
+    name: str | Unset = UNSET
+    slug: str | Unset = UNSET
 
 
 class Volume(Wire, frozen=True):
@@ -90,7 +90,7 @@ class VolumeOutput(Wire, frozen=True):
 def get_events_volume_from_workspace(call: Call, query: VolumeQuery) -> VolumeOutput:
     """Get Events Volume from Workspace"""
     window = _window(query)
-    known = {row.id: EventSource(id=row.id, name=row.name, slug=row.slug) for row in _sources(call, query)}
+    known = _sources(call, query)
     keys = [name for name in _FIELDS if name in query.group_by]
     groups = _counted(call, query, window, list(known), keys)[:MAX_ENTRIES]
     shown, pagination = slice_of(groups, query.pagination)
@@ -110,9 +110,13 @@ def _window(query: VolumeQuery) -> Window:
     return window
 
 
-def _sources(call: Call, query: VolumeQuery) -> list[Any]:
-    found = call.db.execute(sources.visible(call)).all()
-    return [row for row in found if not query.source_id or row.id in query.source_id]
+def _sources(call: Call, query: VolumeQuery) -> dict[str, EventSource]:
+    """Those that were chosen, by id."""
+    named = {
+        row.id: EventSource(id=row.id, name=row.name, slug=row.slug) for row in call.db.execute(sources.visible(call))
+    }
+    chosen = [each for each in sources.ids_ever(call) if not query.source_id or each in query.source_id]
+    return {each: named.get(each) or EventSource(id=each) for each in chosen}
 
 
 def _counted(

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 import msgspec
 
 from mainstem.model.ports import UserCount
-from mainstem.public_api.usage_period import Period, UsageQuery, period_of, seconds_of, source_ids_of, timestamp_of
+from mainstem.public_api import sources
+from mainstem.public_api.usage_period import Period, UsageQuery, period_of, seconds_of, timestamp_of
 from mainstem.rest.operation import Call, Family
 from mainstem.rest.pagination import Pagination, slice_of
 from mainstem.rest.permissions import Needs
@@ -54,7 +55,7 @@ class SourceUsageOutput(Wire, frozen=True):
 
 def _snapshots(call: Call, period: Period, wanted: Sequence[str]) -> list[Snapshot]:
     """A snapshot of each of `wanted` (source ids, or WORKSPACE) for each day that has begun."""
-    days, source_ids = period.days(call.now), source_ids_of(call)
+    days, source_ids = period.days(call.now), sources.ids_ever(call)
     counts = call.outcomes.tracked_users(source_ids, days.start, days.stop - 1) if source_ids and days else []
     found = {(each.source_id, each.day): each for each in counts}
     return [
@@ -85,5 +86,5 @@ def get_daily_workspace_mtu_usage(call: Call, query: UsageQuery) -> WorkspaceUsa
 @api.operation("GET /usage/mtu/sources/daily", needs=Needs.WORKSPACE_MEMBER, id="getDailyPerSourceMTUUsage")
 def get_daily_per_source_mtu_usage(call: Call, query: UsageQuery) -> SourceUsageOutput:
     """Get Daily Per Source MTU Usage"""
-    shown, pagination = slice_of(_snapshots(call, period_of(query), source_ids_of(call)), query.pagination)
+    shown, pagination = slice_of(_snapshots(call, period_of(query), sources.ids_ever(call)), query.pagination)
     return SourceUsageOutput(usage=shown, pagination=pagination)

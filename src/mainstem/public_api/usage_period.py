@@ -13,8 +13,6 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from mainstem.public_api import sources
-from mainstem.rest.operation import Call
 from mainstem.rest.pagination import Page
 from mainstem.rest.rows import moment_text
 from mainstem.rest.wire import Wire
@@ -63,8 +61,3 @@ def seconds_of(day: int) -> int:
 def timestamp_of(day: int) -> str:
     """The beginning of a day, as the API prints times."""
     return moment_text(dt.datetime.fromtimestamp(seconds_of(day), dt.UTC))
-
-
-def source_ids_of(call: Call) -> list[str]:
-    """Ids of the sources that the caller may see, in order of creation."""
-    return [row.id for row in call.db.execute(sources.visible(call).order_by("seq"))]

@@ -20,6 +20,9 @@ CREATE TABLE sources (
     name VARCHAR NOT NULL, metadata_id VARCHAR NOT NULL, enabled BOOLEAN NOT NULL, settings BLOB NOT NULL,
     UNIQUE (workspace_id, slug)
 );
+CREATE TABLE deleted_sources (
+    seq INTEGER PRIMARY KEY, id VARCHAR NOT NULL UNIQUE, workspace_id VARCHAR NOT NULL
+);
 CREATE TABLE write_keys (
     seq INTEGER PRIMARY KEY, write_key VARCHAR NOT NULL UNIQUE, source_id VARCHAR NOT NULL
 );

@@ -19,6 +19,7 @@ from mainstem.public_api.sources import schema_settings
 from mainstem.public_api.sources.source import (
     Source,
     SourceOutput,
+    deleted_sources,
     one,
     settings_of,
     source_of,
@@ -168,6 +169,7 @@ def delete_source(call: Call, source_id: str) -> StatusOutput:
     call.db.execute(delete(source_labels).where(source_labels.c.source_id == source_id))
     call.db.execute(delete(write_keys).where(write_keys.c.source_id == source_id))
     call.db.execute(delete(sources).where(sources.c.id == source_id))
+    call.db.execute(insert(deleted_sources).values(id=source_id, workspace_id=call.workspace_id))
     call.record("Source Deleted", "SOURCE", source_id, row.name)
     call.touch(source_id)
     return StatusOutput()

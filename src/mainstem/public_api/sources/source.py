@@ -39,6 +39,13 @@ write_keys = Table(
     Column("write_key", String, nullable=False, unique=True),
     Column("source_id", String, nullable=False),
 )
+deleted_sources = Table(
+    "deleted_sources",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("workspace_id", String, nullable=False),
+)
 
 
 class Source(Wire, frozen=True):
@@ -69,6 +76,14 @@ def visible(call: Call) -> Select[Any]:
 def one(call: Call, source_id: str) -> Row[Any]:
     """The row of a source that the caller may see. Raises NotFound; a slug is not an id."""
     return rows.one(call.db, visible(call).where(sources.c.id == source_id), rows.missing("Source", source_id))
+
+
+def ids_ever(call: Call) -> list[str]:
+    """Ids of the sources that the caller may see and of those that were deleted, in order of creation and of
+    deletion. Usage is counted over all of them: it does not shrink when a source goes."""
+    gone = select(deleted_sources.c.id).where(deleted_sources.c.workspace_id == call.workspace_id)
+    found = [*call.db.execute(visible(call).order_by(sources.c.seq)), *call.db.execute(gone.order_by("seq"))]
+    return [row.id for row in found]
 
 
 def source_of(call: Call, source_id: str) -> Source:
