@@ -42,7 +42,6 @@ from mainstem.settings import Settings
 log = logging.getLogger(__name__)
 
 STOP_SECONDS: Final = 5.0
-_PERFORM_SECONDS: Final = 30.0  # a connector has its own limit; this one ends a connector that forgot it
 POLL_SECONDS: Final = 0.5
 _GATHER_SECONDS: Final = 0.005
 _MAX_UNSAVED: Final = 2_000
@@ -400,12 +399,9 @@ class Worker:
             if isinstance(perform, Rejected):
                 return perform
             message = Message(delivery.new.body, delivery.progress, self._now_ms())
-            async with asyncio.timeout(_PERFORM_SECONDS):
-                await perform(message, self._http)
+            await perform(message, self._http)
         except (Retryable, Rejected) as failure:
             return failure
-        except TimeoutError:
-            return Retryable("ETIMEDOUT")
         except Exception as error:  # noqa: BLE001 - whatever a connector fails with, the event is set aside
             return self._dead_letter(delivery, error)
         return None

@@ -7,7 +7,8 @@ each event. The function returns when the event is delivered, or raises
     Rejected    the partner will never take it, or the settings cannot be used
 
 and that alone decides what follows: the worker owns retries, their times and their limits. Anything else that
-is raised is a fault of the connector: the event ends as INTERNAL and is set aside as a dead letter.
+is raised is a fault of the connector: the event ends as INTERNAL and is set aside as a dead letter. The function
+bounds its own time (`post` does), because nothing waits for a user's next event but the one before.
 """
 
 from __future__ import annotations
