@@ -17,7 +17,7 @@ from pathlib import Path
 MAINSTEM = Path(sys.executable).with_name("mainstem")
 OWNER_TOKEN_VARIABLE = "MAINSTEM_OWNER_TOKEN"
 START_SECONDS = 20
-STOP_SECONDS = 15
+STOP_SECONDS = 10
 
 
 def free_ports(count: int) -> list[int]:
@@ -97,6 +97,11 @@ class RunningServer:
     def pid(self) -> int:
         """The supervisor's process id."""
         return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """False once the supervisor has ended."""
+        return self._process.poll() is None
 
     def processes(self) -> dict[str, int]:
         """Process ids by name, of this start of the server; empty until it has told."""
