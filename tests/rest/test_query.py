@@ -45,6 +45,10 @@ def test_arrays_are_read_in_every_encoding(query: str) -> None:
     assert parse_query(query, lists={"groupBy"}) == {"groupBy": ["eventName", "eventType"]}
 
 
+def test_a_comma_in_a_value_that_is_no_dimension_belongs_to_the_value() -> None:
+    assert parse_query("eventName=Paid%2C+at+last", lists={"eventName"}) == {"eventName": ["Paid, at last"]}
+
+
 def test_a_list_of_one_is_a_list() -> None:
     assert parse_query("userIds=a", lists={"userIds"}) == {"userIds": ["a"]}
 

@@ -23,6 +23,7 @@ from mainstem.errors import BadRequest
 
 _MAX_PARAMETERS: Final = 20_000  # 2,000 rules of a tracking plan at three keys each, and room
 _MAX_DEPTH: Final = 8
+_BY_COMMAS: Final = frozenset({"groupBy"})  # elsewhere a comma belongs to the value, such as an event's name
 
 
 def parse_query(query: str, *, lists: Collection[str] = (), objects: Collection[str] = ()) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def parse_query(query: str, *, lists: Collection[str] = (), objects: Collection[
     result: dict[str, Any] = _listed(root)
     for name in lists:
         if name in result:
-            result[name] = _as_list(result[name])
+            result[name] = _as_list(result[name], split=name in _BY_COMMAS)
     return result
 
 
@@ -78,7 +79,7 @@ def _put(root: dict[str, Any], path: list[str], value: Any) -> None:
         node = inner
     last = path[-1]
     if last in node and not isinstance(node[last], dict):
-        node[last] = [*_as_list(node[last], split=False), value]
+        node[last] = [*_as_list(node[last]), value]
     elif last in node and isinstance(value, dict):
         node[last] = [node[last], value]
     else:
@@ -96,7 +97,7 @@ def _listed(value: Any) -> Any:
     return {key: _listed(each) for key, each in value.items()}
 
 
-def _as_list(value: Any, *, split: bool = True) -> list[Any]:
+def _as_list(value: Any, *, split: bool = False) -> list[Any]:
     if isinstance(value, list):
         return value
     if split and isinstance(value, str) and "," in value:
