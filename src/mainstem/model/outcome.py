@@ -70,10 +70,10 @@ DELIVERY_REASONS: Final = {
     "ETIMEDOUT": "no answer in time",
     "ENOTFOUND": "the host name does not resolve",
     "ECONNRESET": "the connection broke before the answer was whole",
-    "MESSAGE_REJECTED": "the connector refuses to send this event",
+    "MESSAGE_REJECTED": "the destination was disabled or deleted while the event waited",
     "INVALID_SETTINGS": "the destination's settings cannot be used",
     "INTERNAL": "the connector failed on this event; it is kept as a dead letter",
-    "RETRY": "still failing when the time for retries was over",
+    "RETRY": "the time for retries was over; the last failure (500, say) has no published code, or there was none",
 }
 
 
