@@ -30,7 +30,7 @@ _FIRST_PAUSE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 2.0
 _TIDY_EVERY_SECONDS: Final = 30.0
 _REDRIVEN_AT_ONCE: Final = 100
-_COLLECT_AFTER_OBJECTS: Final = 100_000
+_COLLECT_AFTER_OBJECTS: Final = 1_000_000  # several times what a batch holds
 
 _log: Final = logging.getLogger(__name__)
 
@@ -72,7 +72,8 @@ def _loop(log: EventLog, stop: threading.Event, work: _Work) -> None:
 
 @contextlib.contextmanager
 def _rare_collections() -> Iterator[None]:
-    """Events make many objects and no cycles: looking for cycles as often as by default costs a tenth."""
+    """Events make many objects and no cycles: looking for cycles as often as by default costs a tenth.
+    The objects of a batch come and go; only cycles would add up to the threshold."""
     before = gc.get_threshold()
     gc.set_threshold(_COLLECT_AFTER_OBJECTS, *before[1:])
     try:

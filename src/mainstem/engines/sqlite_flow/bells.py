@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,7 @@ from mainstem.engines.doorbell import Doorbell
 from mainstem.errors import EngineUnavailable
 
 _SUFFIX: Final = ".bell"
+_SETTLED_NS: Final = 1_000_000_000
 
 
 class Bells:
@@ -56,13 +58,14 @@ class Bells:
         return Doorbell(self._path(os.getpid()))
 
     def _read_folder(self) -> None:
-        """Open the bells that are there, when the folder changed since last time."""
+        """Open the bells that are there, when the folder may have changed since last time."""
         changed_at = self._folder.stat().st_mtime_ns
         if changed_at == self._read_at:
             return
         self._let_go()
         self._others = {path.name: Doorbell(path) for path in self._folder.glob(f"*{_SUFFIX}")}
-        self._read_at = changed_at
+        # Folders tell their changes to some milliseconds: one that changed just now may change unseen.
+        self._read_at = changed_at if time.time_ns() - changed_at > _SETTLED_NS else 0
 
     def _let_go(self) -> None:
         for bell in self._others.values():
