@@ -65,6 +65,12 @@ def test_a_batch_that_is_no_list_is_one_item_that_is_no_event(batch):
     assert payloads({"batch": batch}) == [None]
 
 
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "1" * 5000])
+def test_a_number_beyond_all_measure_is_null_and_spoils_nothing_else(number):
+    body = b'{"batch":[{"a":%b,"b":1.5},{"c":12345678901234567890123}]}' % number.encode()
+    assert payloads(body) == [{"a": None, "b": 1.5}, {"c": 12345678901234567890123}]
+
+
 def test_an_item_alone_goes_the_same_way_again():
     whole = request({"context": {"a": 1}, "sentAt": "S", "batch": [{"n": 0}, {"n": 1}]}, "batch", ip="9.9.9.9")
     record = repack(whole, 1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import json
+import math
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -12,6 +14,7 @@ from mainstem.model.event import Received, from_record, to_record
 from mainstem.pipeline.step import Item, Request, SourceScope
 
 _read: Final = msgspec.json.Decoder().decode
+_MAX_DIGITS: Final = 4_300  # what Python turns into a number at most
 _MERGED: Final = ("context", "integrations")
 
 
@@ -49,7 +52,7 @@ def repack(request: Request, number: int) -> bytes:
 
 
 def _payloads(received: Received) -> list[Any]:
-    body = _read(received.body)
+    body = _read_json(received.body)
     if received.kind != "batch":
         return [body]
     items = body.get("batch")
@@ -62,6 +65,23 @@ def _payloads(received: Received) -> list[Any]:
     if not envelope and sent_at is None:
         return items
     return [_in_envelope(item, envelope, sent_at) for item in items]
+
+
+def _read_json(body: bytes) -> Any:
+    try:
+        return _read(body)
+    except msgspec.DecodeError:
+        return json.loads(body, parse_float=_finite, parse_int=_short)
+
+
+def _finite(text: str) -> float | None:
+    """A number beyond all measure is null, as it is to a client that writes JSON in JavaScript."""
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def _short(text: str) -> int | None:
+    return int(text) if len(text) <= _MAX_DIGITS else None
 
 
 def _in_envelope(item: Any, envelope: dict[str, Any], sent_at: Any) -> Any:
