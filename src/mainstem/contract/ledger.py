@@ -60,7 +60,7 @@ class Proof(msgspec.Struct, frozen=True):
 
 
 class Line(msgspec.Struct, frozen=True):
-    """The state of one operation; `proved` names the first test of each level, a level without test is absent."""
+    """The state of one operation; `proved` are the levels that a test proves by itself, lowest first."""
 
     id: str
     method: str
@@ -68,7 +68,7 @@ class Line(msgspec.Struct, frozen=True):
     tag: str
     stability: contract.Stability
     level: int
-    proved: dict[str, str]
+    proved: list[int]
 
 
 def level_of(proved: Collection[int]) -> int:
@@ -94,14 +94,14 @@ def lines(recorded: Collection[str], proved: Iterable[Proof]) -> list[Line]:
     is recorded but not proved, or proved but not recorded.
     """
     published = contract.operations()
-    tests: dict[str, dict[int, str]] = {}
+    levels: dict[str, set[int]] = {}
     for proof in proved:
-        tests.setdefault(proof.operation_id, {}).setdefault(proof.level, proof.test)
-    _refuse("not published", {*recorded, *tests} - published.keys())
-    _refuse("recorded, but no test proves anything of it", set(recorded) - tests.keys())
-    _refuse("proved by a test, but not recorded", tests.keys() - set(recorded))
+        levels.setdefault(proof.operation_id, set()).add(proof.level)
+    _refuse("not published", {*recorded, *levels} - published.keys())
+    _refuse("recorded, but no test proves anything of it", set(recorded) - levels.keys())
+    _refuse("proved by a test, but not recorded", levels.keys() - set(recorded))
     return sorted(
-        (_line(operation, tests.get(operation.id, {})) for operation in published.values()),
+        (_line(operation, levels.get(operation.id, set())) for operation in published.values()),
         key=lambda line: (line.tag, line.path, line.method),
     )
 
@@ -123,7 +123,7 @@ def as_page(ledger: list[Line]) -> str:
     counts = "\n".join(f"| {level} | {name} | {reached[level]} |" for level, name in LEVELS.items())
     rows = "\n".join(
         f"| {line.tag} | `{line.id}` | `{line.method} {line.path}` | {line.stability} | {line.level} "
-        f"| {' '.join(line.proved)} |"
+        f"| {' '.join(map(str, line.proved))} |"
         for line in ledger
     )
     return (
@@ -213,7 +213,7 @@ def _read(call: ast.Call, test: str) -> Iterator[Proof]:
         yield Proof(operation_id, level, test)
 
 
-def _line(operation: contract.Operation, proved: Mapping[int, str]) -> Line:
+def _line(operation: contract.Operation, proved: Collection[int]) -> Line:
     return Line(
         id=operation.id,
         method=operation.method,
@@ -221,7 +221,7 @@ def _line(operation: contract.Operation, proved: Mapping[int, str]) -> Line:
         tag=operation.tags[0],
         stability=operation.stability,
         level=level_of(proved),
-        proved={str(level): test for level, test in sorted(proved.items())},
+        proved=sorted(proved),
     )
 
 
