@@ -193,13 +193,13 @@ def test_an_event_that_breaks_a_step_to_one_destination_goes_to_the_others(poiso
     config = source("src", destination("d1"), destination("d2", "Other"))
     with monkeypatch.context():
         poison("TO_DESTINATION", 2)
-        sent = {**POISONED, "integrations": {"Other": False}}
+        sent = {**POISONED, "integrations": {"Other": False}, "big": 2**70}
         batch = digest(6, 7, requests((sent, "track"), (EVENT, "track")), around(config))
         monkeypatch.undo()
     assert [aside.letter.destination_id for aside in batch.dead] == ["d1", "d2"]
     assert {aside.key.reason for aside in batch.dead} == {"INTERNAL"}
     assert {aside.key.stage for aside in batch.dead} == {Stage.FILTERED_AT_DESTINATION}
-    event = msgspec.msgpack.decode(batch.dead[0].entry, type=Event)
+    event = msgspec.json.decode(batch.dead[0].entry, type=Event)
     again = digest_again(7, event, "d1", around(config))
     assert [(new.destination_id, new.message_id) for new in again.deliveries] == [("d1", "bad")]
     assert (again.tallies, again.calls, again.seen) == ({}, {}, ())

@@ -147,7 +147,7 @@ def _requests(blocks: Sequence[Block]) -> list[Request]:
 def _again(position: int, redriven: Redriven, around: Surroundings) -> Processed:
     """Deduplication does not apply: what failed before was never delivered, wherever its id was noted."""
     if redriven.destination_id:
-        event = msgspec.msgpack.decode(redriven.entry, type=Event)
+        event = msgspec.json.decode(redriven.entry, type=Event)
         batch = digest_again(position, event, redriven.destination_id, around)
     else:
         request = Request(0, f"redriven.{redriven.id}", redriven.entry)

@@ -95,7 +95,7 @@ class NewDeadLetter(msgspec.Struct, frozen=True):
 
 class SetAside(msgspec.Struct, frozen=True):
     """A dead letter of the pipeline, the outcome it was counted under, and what goes back in when it is
-    re-driven: a record of the event log, or an Event in msgpack when it failed on its way to a destination."""
+    re-driven: a record of the event log, or an Event as JSON when it failed on its way to a destination."""
 
     letter: NewDeadLetter
     key: OutcomeKey

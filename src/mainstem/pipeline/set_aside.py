@@ -31,7 +31,7 @@ def to_destination(failed: Failed, destination_id: str, counts: Counts, now_ms: 
     event = failed.what
     assert isinstance(event, Event), "only events are fanned out"
     key = counts.note(event, destination_id, Stage.FILTERED_AT_DESTINATION, "INTERNAL")
-    return SetAside(_letter(failed, key, event.message_id, event.payload, now_ms), key, msgspec.msgpack.encode(event))
+    return SetAside(_letter(failed, key, event.message_id, event.payload, now_ms), key, msgspec.json.encode(event))
 
 
 def _request(failed: Failed, request: Request, counts: Counts, now_ms: int) -> SetAside:
