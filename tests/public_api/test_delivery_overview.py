@@ -102,6 +102,13 @@ def test_each_stage_of_a_destination_counts_its_own_outcomes(
     assert reply.data["total"] == 10 ** (list(Stage).index(stage) + 1)
 
 
+def test_the_granularity_is_read_in_either_case(api: Api, outcomes: ListedOutcomes, source_id: str) -> None:
+    outcomes.add(NOW - 1, source_id, Stage.SUCCESSFULLY_RECEIVED)
+    upper = ask(api, RECEIVED, source_id).data
+    assert ask(api, RECEIVED, source_id, granularity="minute").data == upper
+    assert ask(api, RECEIVED, source_id, granularity="week").status == 422
+
+
 def test_retries_are_told_where_there_can_be_any(
     api: Api, outcomes: ListedOutcomes, source_id: str, destination_id: str
 ) -> None:

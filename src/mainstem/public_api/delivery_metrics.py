@@ -43,7 +43,7 @@ class DeliveryMetricsQuery(Wire, frozen=True):
     source_id: Annotated[str, Meta(min_length=1)]
     start_time: dt.datetime | Unset = UNSET
     end_time: dt.datetime | Unset = UNSET
-    granularity: Granularity = "MINUTE"
+    granularity: Granularity = Granularity.MINUTE
 
 
 class Breakdown(Wire, frozen=True):

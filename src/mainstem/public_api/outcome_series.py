@@ -9,8 +9,9 @@ Source: Public API reference, "Delivery Overview" (ranges, start and end); zero 
 from __future__ import annotations
 
 import datetime as dt
+import enum
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
@@ -19,7 +20,20 @@ from mainstem.model.ports import OutcomeCount
 from mainstem.rest.rows import moment_text
 from mainstem.rest.wire import UNSET, Faults, Unset, Wire
 
-Granularity = Literal["DAY", "HOUR", "MINUTE"]
+
+class Granularity(enum.StrEnum):
+    """The size of a bucket, read without regard to case: the types of the TypeScript SDK on npm (47.0.0) know
+    `minute`, those of the reference `MINUTE`."""
+
+    DAY = "DAY"
+    HOUR = "HOUR"
+    MINUTE = "MINUTE"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Granularity | None:
+        return next((each for each in cls if isinstance(value, str) and each.value == value.upper()), None)
+
+
 BUCKET_MINUTES: Final[Mapping[str, int]] = {"MINUTE": 1, "HOUR": 60, "DAY": 1440}
 SLACK: Final = dt.timedelta(minutes=1)
 """A client that asks for exactly the oldest start spends a moment on the way; it is not refused for that."""
