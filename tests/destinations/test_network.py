@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 import socket
+import threading
 from collections.abc import AsyncIterator
 
 import pytest
@@ -168,3 +170,23 @@ async def test_the_operator_is_told_once_and_without_the_url(sink: Partner, capl
     assert "--allow-private" in caplog.text
     assert "127.0.0.1" in caplog.text
     assert "hunter2" not in caplog.text
+
+
+async def test_lookups_that_hang_do_not_hold_up_another(sink: Partner, monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+    look_up = socket.getaddrinfo
+
+    def getaddrinfo(host: str, *args: object, **options: object) -> object:
+        if host.startswith("hangs"):
+            answered.wait(10)
+            raise socket.gaierror(socket.EAI_AGAIN, "no name server answered")
+        return look_up("127.0.0.1", *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    async with network.open_session(LOOPBACK) as http:
+        hanging = [asyncio.create_task(post(http, URL(f"http://hangs{n}.example/"), b"{}", {}, 0)) for n in range(12)]
+        await post(http, URL(sink.url.replace("127.0.0.1", "well.example")), b"{}", {}, 0)
+        answered.set()
+        failures = await asyncio.gather(*hanging, return_exceptions=True)
+    assert [getattr(each, "reason", each) for each in failures] == ["ENOTFOUND"] * 12
+    assert len(sink.arrivals) == 1

@@ -11,14 +11,18 @@ refused whole is a judgement, both are out of use and hide an IPv4 address.
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import functools
 import logging
 import socket
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
 from aiohttp import AddrInfoType, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from mainstem.settings import Network
 
@@ -26,6 +30,7 @@ log = logging.getLogger(__name__)
 
 KEEP_ALIVE_SECONDS: Final = 4.0  # below the 5 seconds after which node closes: sending into a closing socket fails
 _LOGGED_MAX: Final = 1_000
+_LOOKUPS: Final = 32
 
 _REFUSED: Final[tuple[Network, ...]] = tuple(
     ip_network(each)
@@ -115,12 +120,44 @@ class CheckedSockets:
         )
 
 
+class Resolver(AbstractResolver):
+    """Looks up names in threads of its own, because a lookup can hang for half a minute: more of them than an
+    event loop has, so that one dead name server is not everybody's, and none that somebody waits for at the end."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="resolve")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """The addresses of a name; raises OSError when it has none."""
+        look_up = functools.partial(
+            socket.getaddrinfo, host, port, type=socket.SOCK_STREAM, family=family, flags=socket.AI_ADDRCONFIG
+        )
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
+        return [
+            ResolveResult(
+                hostname=host, host=str(address[0]), port=port, family=kind, proto=protocol,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for kind, _, protocol, _, address in found
+        ]  # fmt: skip
+
+    async def close(self) -> None:
+        """Wait for no lookup."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
 def open_session(allow_private: Sequence[Network]) -> ClientSession:
     """The HTTP client of a delivery worker: kept-alive connections under the network policy, certificates
     verified, no cookies, no proxies, nothing decompressed, and no limit of its own on connections, so that
     destinations do not wait for each other; the worker bounds each destination. Callers set timeouts."""
     connector = TCPConnector(
-        limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS, socket_factory=CheckedSockets(allow_private), ttl_dns_cache=10
+        limit=0,
+        keepalive_timeout=KEEP_ALIVE_SECONDS,
+        socket_factory=CheckedSockets(allow_private),
+        resolver=Resolver(),
+        ttl_dns_cache=10,
     )
     return ClientSession(
         connector=connector,
