@@ -8,7 +8,6 @@ import itertools
 import json
 import os
 import random
-import resource
 import signal
 import sqlite3
 import subprocess
@@ -21,6 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engines.full_disk import full_disk
 from mainstem.engines import sqlite_events
 from mainstem.engines.sqlite_events import SqliteEventLog
 from mainstem.errors import EngineUnavailable
@@ -69,17 +69,6 @@ def held_up(path: Path) -> Iterator[None]:
         connection.execute("BEGIN IMMEDIATE")
         yield
         connection.execute("ROLLBACK")
-
-
-@contextlib.contextmanager
-def full_disk(path: Path) -> Iterator[None]:
-    """No file of this process can grow: writes fail as they do on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (path.with_name(path.name + "-wal").stat().st_size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def size_bytes(path: Path) -> int:

@@ -1,0 +1,126 @@
+"""The Tracking API as it is served: granian on a free port of loopback, a real event log, sources at will."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+from granian.constants import HTTPModes, Interfaces
+from granian.server.embed import Server
+
+from mainstem import tracking_api
+from mainstem.engines.sqlite_events import SqliteEventLog
+from mainstem.errors import EngineUnavailable
+from mainstem.model.event import Received, from_record
+from mainstem.model.snapshot import Change, LiveSnapshot, SourceConfig
+from mainstem.settings import Settings
+
+WRITE_KEY = "WriteKeyOfTheSourceThatIsInTests"
+SECOND_KEY = "AnotherWriteKeyOfTheSameSource00"
+UNKNOWN_KEY = "WriteKeyThatBelongsToNoSource000"
+SOURCE_ID = "source-in-tests"
+TRACK = {"event": "Signed Up", "userId": "u-1"}
+PATIENCE_SECONDS = 10  # how long a test waits for what must come; nothing waits this long when all is well
+_EVERYTHING = 1 << 40
+
+
+def source(id: str, *write_keys: str, enabled: bool = True) -> SourceConfig:
+    return SourceConfig(id, "w", id, id, "m", "server", enabled, write_keys, {})
+
+
+def basic(write_key: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"{write_key}:".encode()).decode()}
+
+
+class MemorySnapshots:
+    """SnapshotStore in memory; `is_broken` makes it unavailable."""
+
+    def __init__(self) -> None:
+        self.is_broken = False
+        self._changes: list[tuple[int, Change]] = []
+
+    def publish(self, config: SourceConfig) -> None:
+        self._changes.append((len(self._changes) + 1, Change(config.id, config)))
+
+    def changes(self, after: int) -> tuple[int, list[Change]]:
+        if self.is_broken:
+            raise EngineUnavailable("the configuration cannot be read")
+        return len(self._changes), [change for version, change in self._changes if version > after]
+
+
+class Served:
+    """A running Tracking API with one source; `received` is what came onto its event log since `forget`."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.database = folder / "events.db"
+        self.snapshots = MemorySnapshots()
+        self.snapshots.publish(source(SOURCE_ID, WRITE_KEY, SECOND_KEY))
+        self._log = SqliteEventLog(self.database)
+        self._forgotten = 0
+        app = tracking_api.build(Settings(**settings), LiveSnapshot(self.snapshots), self._log)
+        self._reserved = _reserve_port()
+        self.port = self._reserved.getsockname()[1]
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(app)))
+        self._thread.start()
+        self._wait_until_it_listens()
+        self.host = f"127.0.0.1:{self.port}"
+        self.client = httpx.Client(base_url=f"http://{self.host}", timeout=PATIENCE_SECONDS)
+
+    async def _serve(self, app: tracking_api.TrackingApi) -> None:
+        self._server = Server(
+            app, port=self.port, interface=Interfaces.RSGI, http=HTTPModes.http1, websockets=False, log_enabled=False
+        )
+        self._loop = asyncio.get_running_loop()
+        await self._server.serve()
+
+    def _wait_until_it_listens(self) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return self.raw(b"").close()
+            except ConnectionRefusedError:
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+
+    def post(self, path: str, body: Any = TRACK, **more: Any) -> httpx.Response:
+        """POST with the write key in the header; `body` is JSON, or bytes as they are."""
+        content = {"content": body} if isinstance(body, bytes) else {"json": body}
+        return self.client.post(path, **{"headers": basic(WRITE_KEY), **content, **more})
+
+    def forget(self) -> None:
+        self._forgotten = self._log.newest()
+
+    def received(self) -> list[Received]:
+        blocks = self._log.read(self._forgotten, _EVERYTHING)
+        return [from_record(record) for block in blocks for record in block.records]
+
+    def one_received(self) -> Received:
+        (only,) = self.received()
+        return only
+
+    def raw(self, request: bytes) -> socket.socket:
+        """A connection on which these bytes were sent."""
+        connection = socket.create_connection(("127.0.0.1", self.port), PATIENCE_SECONDS)
+        connection.sendall(request)
+        return connection
+
+    def close(self) -> None:
+        self.client.close()
+        self._loop.call_soon_threadsafe(self._server.stop)
+        self._thread.join(PATIENCE_SECONDS)
+        self._log.close()
+        self._reserved.close()
+
+
+def _reserve_port() -> socket.socket:
+    """A port that nobody else gets while this socket is open; the server shares it."""
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    reserved.bind(("127.0.0.1", 0))
+    return reserved
