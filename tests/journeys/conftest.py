@@ -59,9 +59,9 @@ def pytest_deselected(items: Sequence[pytest.Item]) -> None:
     _left_out.extend(each for each in items if each.get_closest_marker("clients"))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say what was not run, and how to run it."""
-    if _left_out:
+    if _left_out and "not clients" in config.getoption("markexpr"):
         terminalreporter.write_line(
             f"{len(_left_out)} journeys with the TypeScript, Go, Node and browser clients were left out: "
             "`make test-clients` installs the clients and runs them"

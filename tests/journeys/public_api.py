@@ -70,18 +70,26 @@ class PublicApi:
 
     def connect(self, url: str, *, metadata_id: str = PYTHON_SOURCE) -> Connection:
         """Make a source and a signed webhook to `url`, with a header of its own."""
-        slug = f"journey-{secrets.token_hex(6)}"
-        body = {"slug": slug, "enabled": True, "metadataId": metadata_id}
+        body = {"slug": f"journey-{secrets.token_hex(6)}", "enabled": True, "metadataId": metadata_id}
         source = self.post("/sources", body)["source"]
-        settings = {
-            "hooks": [{"hook": url, "headers": {"X-Journey": slug}}],
-            "sharedSecret": SHARED_SECRET,
+        return Connection(source["id"], source["writeKeys"][0], self.add_webhook(source["id"], url))
+
+    def add_webhook(self, source_id: str, url: str) -> str:
+        """Connect a source to one more signed webhook and return its id."""
+        name = f"journey-{secrets.token_hex(6)}"
+        hook = {"hook": url, "headers": [{"key": "X-Journey", "value": name}]}
+        body = {
+            "sourceId": source_id,
+            "metadataId": self.webhooks_id(),
+            "name": name,
+            "settings": {"hooks": [hook], "sharedSecret": SHARED_SECRET},
         }
-        destination = self.post(
-            "/destinations",
-            {"sourceId": source["id"], "metadataId": self.webhooks_id(), "name": slug, "settings": settings},
-        )["destination"]
-        return Connection(source["id"], source["writeKeys"][0], destination["id"])
+        destination: dict[str, Any] = self.post("/destinations", body)["destination"]
+        return str(destination["id"])
+
+    def delete(self, path: str) -> None:
+        """DELETE."""
+        assert self._data(self._http.delete(path)) == {"status": "SUCCESS"}
 
     def delivery_overview(self, stage: str, connection: Connection, **parameters: str) -> dict[str, Any]:
         """One of the six counts of a connection: `stage` is the last part of its path."""

@@ -55,9 +55,10 @@ class Sdk:
         while True:
             data = self.call(operation, *path, pagination=pagination, **query)
             pages.append(data[key])
-            if "next" not in data["pagination"]:
+            following = data["pagination"].get("next")  # the Python SDK shows an absent key as None
+            if following is None:
                 return pages
-            pagination = {"count": count, "cursor": data["pagination"]["next"]}
+            pagination = {"count": count, "cursor": following}
 
     def _ask(self, operation: str, path: Sequence[str], body: Any, query: Mapping[str, Any]) -> dict[str, Any]:
         question = {"operation": operation, "path": list(path), "query": query}
@@ -441,6 +442,14 @@ def test_every_event_is_counted_and_the_counts_group_and_filter(sdk: Sdk, server
 
 
 @proves("getEgressFailedMetricsFromDeliveryOverview", level=4)
+@pytest.mark.parametrize("granularity", ["minute", "MINUTE", "hour", "day"])
+def test_the_granularity_is_read_in_either_case(sdk: Sdk, granularity: str) -> None:
+    """The types of the TypeScript SDK on npm know lower case alone, those of the reference upper case."""
+    source = make_source(sdk)
+    asked = {**window(), "granularity": granularity, "sourceId": source["id"], "pagination": {"count": 5}}
+    assert sdk.call("getIngressSuccessMetricsFromDeliveryOverview", **asked)["total"] == 0
+
+
 def test_a_delivery_that_is_refused_for_good_is_counted_with_its_status(
     sdk: Sdk, server: RunningServer, sink: Sink
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -141,3 +142,18 @@ def test_a_disabled_source_takes_events_and_delivers_none(
     failed = public_api.wait_for_count("failed-on-ingest", connection, 1, groupBy="discardReason")
     assert failed["dataset"][0]["discardReason"] == "source_disabled"
     assert [each.event["event"] for each in sink.arrivals()] == ["While enabled"]
+
+
+def test_a_webhook_that_never_answers_does_not_hold_up_another(
+    server: RunningServer, public_api: PublicApi, sink: Sink
+) -> None:
+    connection = public_api.connect(f"{sink.url}/quick")
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # connects, and then says nothing
+        public_api.add_webhook(connection.source_id, f"http://127.0.0.1:{silent.getsockname()[1]}/silent")
+        with sender(server, connection.write_key) as client:
+            for step in range(50):
+                client.track("user-0", "Step", {"step": step})
+        sink.wait_for(50)
+        public_api.wait_for_count("successful-delivery", connection, 50)
+        assert_order_was_kept(sink.arrivals(), users=1, each=50)
+        public_api.delete(f"/sources/{connection.source_id}")
