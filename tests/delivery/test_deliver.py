@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import socket
 import time
 import zlib
@@ -487,6 +488,16 @@ async def test_outcomes_that_cannot_be_saved_are_kept_and_nothing_is_sent_twice(
     assert world.outcomes() == {("successful_delivery", "successes.attempt.2"): 2}
 
 
+async def test_stopping_tries_again_to_save_what_the_store_refuses(world: World, partner: Partner) -> None:
+    world.configuration.put("d1", webhook(partner.url))
+    world.append([event("m1")])
+    world.queue.refusals = 3
+    async with world.working():
+        await partner.until(1)
+    assert world.queue.refused == 3
+    assert world.outcomes() == {DELIVERED_FIRST: 1}
+
+
 async def test_workers_share_the_users_between_them(world: World, partner: Partner) -> None:
     world.configuration.put("d1", webhook(partner.url))
     world.append([event(f"m{n:03}", user=f"u{n % 11}") for n in range(200)])
@@ -497,3 +508,62 @@ async def test_workers_share_the_users_between_them(world: World, partner: Partn
     assert world.queue.settled
     assert world.second_queue.settled
     assert not world.queue.destinations()
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_happens_each_delivery_ends_once_and_in_order(
+    world: World, partner: Partner, seed: int
+) -> None:
+    """Partners that fail, hang for a moment and come back, settings that change, destinations switched off and
+    on, a store that refuses, workers that stop and start."""
+    chance, queued = random.Random(seed), 0
+    destinations = ["d1", "d2", "d3"]
+    moods = dict.fromkeys(destinations, "well")
+    arrived: dict[tuple[str, str], list[str]] = defaultdict(list)
+
+    async def answer(arrival: Arrival) -> int:
+        to = arrival.path.removeprefix("/")
+        if moods[to] == "slow":
+            await asyncio.sleep(chance.random() / 100)
+        if moods[to] == "down" or (moods[to] == "flaky" and chance.random() < 0.3):
+            return chance.choice([429, 500, 503])
+        if moods[to] == "refuses" and chance.random() < 0.2:
+            return 400
+        arrived[to, json.loads(arrival.body)["userId"]].append(arrival.message_id)
+        return 200
+
+    def change_something(step: int) -> None:
+        to = chance.choice(destinations)
+        moods[to] = chance.choice(["well", "slow", "down", "flaky", "refuses"])
+        match chance.randrange(10):
+            case 0:
+                world.queue.refusals = chance.randrange(3)
+            case 1:
+                world.configuration.put(to, webhook(f"{partner.url}/{to}"), enabled=False)
+            case 2 | 3:
+                world.configuration.put(to, webhook(f"{partner.url}/{to}", step=step))
+
+    partner.answer = answer
+    world.settings = quick(delivery_concurrency=chance.choice([1, 3, 16]))
+    for life in range(3):
+        for to in destinations:
+            world.configuration.put(to, webhook(f"{partner.url}/{to}", life=life))
+        async with world.working():
+            for step in range(25):
+                batch = [
+                    event(f"m{number:06}", user=f"u{chance.randrange(9)}", to=chance.choice(destinations))
+                    for number in range(queued, queued + chance.randrange(30))
+                ]
+                queued += len(batch)
+                await asyncio.to_thread(world.append, batch)
+                change_something(step)
+    moods = dict.fromkeys(destinations, "well")
+    for to in destinations:
+        world.configuration.put(to, webhook(f"{partner.url}/{to}"))
+    async with world.working():
+        await world.until_settled(queued)
+    assert len({each.id for each in world.queue.settled}) == len(world.queue.settled) == queued
+    assert not world.queue.destinations()
+    delivered = sum(each.key.stage == "successful_delivery" for each in world.queue.settled)
+    assert sum(map(len, arrived.values())) == delivered
+    assert all(ids == sorted(set(ids)) for ids in arrived.values())

@@ -41,7 +41,8 @@ from mainstem.settings import Settings
 
 log = logging.getLogger(__name__)
 
-STOP_SECONDS: Final = 5.0
+FINISH_SECONDS: Final = 4.5  # after a stop: for what is in flight
+STOP_SECONDS: Final = 5.2  # and for saving what came of it, if the store refuses
 POLL_SECONDS: Final = 0.5
 _GATHER_SECONDS: Final = 0.005
 _MAX_UNSAVED: Final = 2_000
@@ -100,7 +101,7 @@ class Worker:
         self._http: ClientSession
 
     async def run(self) -> None:
-        """Work until `stop` is set, then finish what is in flight within STOP_SECONDS and save it."""
+        """Work until `stop` is set, then finish what is in flight and save it."""
         ended = threading.Event()
         loop = asyncio.get_running_loop()
         threads = ThreadPoolExecutor(2, thread_name_prefix="delivery")
@@ -114,8 +115,9 @@ class Worker:
                     await self._needed.wait()
                     self._needed.clear()
                     await self._turn(threads)
+                deadline = loop.time() + STOP_SECONDS
                 await self._finish()
-            await self._save_rest(threads)
+            await self._save_rest(threads, deadline)
         finally:
             ended.set()
             stopping.cancel()
@@ -247,9 +249,13 @@ class Worker:
         self._is_gathering = False
         self._needed.set()
 
-    async def _save_rest(self, threads: ThreadPoolExecutor) -> None:
+    async def _save_rest(self, threads: ThreadPoolExecutor, deadline: float) -> None:
+        """Save what is left, again and again until the deadline if the store refuses."""
         turn = Turn(tuple(self._settled.values()), tuple(self._retries.values()), (), is_woken=False)
         await asyncio.get_running_loop().run_in_executor(threads, self._visit_storage, turn)
+        while not turn.is_saved and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(self._poll_seconds)
+            await asyncio.get_running_loop().run_in_executor(threads, self._visit_storage, turn)
         if not turn.is_saved:
             log.error("deliveries: %d outcomes could not be saved; these go out again", len(turn.settled))
 
@@ -408,11 +414,13 @@ class Worker:
 
     def _connected(self, outbound: Outbound) -> Perform | Rejected:
         """The connector's function for the present settings, made once for them."""
+        config = outbound.config
+        if config is None:  # switched off since the attempt was decided
+            return Rejected(_DROPPED)
         if outbound.perform is None:
-            config = outbound.config
-            connector = self._connectors.get(config.metadata_id) if config is not None else None
+            connector = self._connectors.get(config.metadata_id)
             try:
-                if config is None or connector is None:
+                if connector is None:
                     raise Rejected("INVALID_SETTINGS", "there is no connector for this destination")
                 outbound.perform = connector.connect(config.settings)
             except Rejected as rejected:
@@ -477,7 +485,7 @@ class Worker:
     async def _finish(self) -> None:
         """Wait for what is in flight, then give up on it: it stays queued."""
         if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
+            _, late = await asyncio.wait(self._tasks, timeout=FINISH_SECONDS)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
@@ -538,6 +546,6 @@ async def deliver(
     for `retry_hours`; ten that fail in a row make the destination down until one is settled, and meanwhile
     one delivery at a time is tried. `queue` and `snapshot` are used from two threads of this function: `wait`
     from one, everything else from the other. A changed setting, or a wake-up that got lost, is noticed after
-    `poll_seconds` at the latest. Returns about five seconds after `stop` at the latest.
+    `poll_seconds` at the latest. Returns STOP_SECONDS after `stop` at the latest.
     """
     await Worker(queue, snapshot, settings, stop, share, connectors, now_ms, jitter, poll_seconds).run()
