@@ -78,22 +78,22 @@ def visit(
     write_key: str,
     calls: Sequence[Sequence[Any]],
     profile: Path,
-    library: str | None = None,
+    page: str = "snippet.html",
     **segment_io: Any,
 ) -> Iterator[Visit]:
     """Open a page that makes these calls before and while the library loads."""
     journey = {
         "writeKey": write_key,
-        "cdn": server.tracking_url,
-        "library": library or "/standalone.js",
+        "cdnURL": server.tracking_url,
         "loadOptions": {"integrations": {"Segment.io": segment_io}} if segment_io else {},
         "calls": calls,
     }
-    page = (CLIENTS / "browser" / "page.html").read_text().replace("/* journey */ {}", json.dumps(journey))
-    script = installed(NODE_MODULES) / "@segment" / "analytics-next" / "dist" / "umd" / "standalone.js"
+    text = (CLIENTS / "browser" / page).read_text().replace("/* journey */ {}", json.dumps(journey))
+    library = installed(NODE_MODULES) / "@segment" / "analytics-next" / "dist" / "umd"
     pages = {
-        "/": ("text/html; charset=utf-8", page.encode()),
-        "/standalone.js": ("text/javascript", script.read_bytes()),
+        "/": ("text/html; charset=utf-8", text.encode()),
+        "/standalone.js": ("text/javascript", (library / "standalone.js").read_bytes()),
+        "/index.js": ("text/javascript", (library / "index.js").read_bytes()),
         "/favicon.ico": ("image/x-icon", b"-"),
     }
     browser = LineProgram([*node_program("browser.js"), chromium(), str(profile)])
@@ -174,3 +174,11 @@ def test_a_page_may_name_the_tracking_api_itself(
     assert events["group"]["groupId"] == "g-1"
     assert events["group"]["traits"] == {"employees": 3}
     assert (events["alias"]["userId"], events["alias"]["previousId"]) == ("u-new", "u-old")
+
+
+def test_a_page_that_bundles_the_library_loads_it_with_the_cdn_url_alone(
+    server: RunningServer, public_api: PublicApi, sink: Sink, tmp_path: Path
+) -> None:
+    connection = public_api.connect(f"{sink.url}/bundled", metadata_id=JAVASCRIPT_SOURCE)
+    with visit(server, connection.write_key, SHOPPING, tmp_path, page="bundled.html"):
+        assert_the_shopping_arrived(public_api, connection, sink)
