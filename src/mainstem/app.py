@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import signal
 import sys
@@ -80,9 +81,15 @@ def open_flow(settings: Settings) -> SqliteFlow:
 
 def open_event_log(settings: Settings) -> SqliteEventLog:
     """The requests that were acknowledged."""
-    flow = open_flow(settings)
+
+    def durable_position() -> int:
+        # Opened when it is asked for, which is seldom: the Tracking API starts, and answers 503, also while
+        # flow.db cannot be opened.
+        with contextlib.closing(open_flow(settings)) as flow:
+            return flow.durable_position()
+
     return SqliteEventLog(
-        settings.data / "events.db", processed=flow.durable_position, keep_bytes=settings.event_log_max_bytes
+        settings.data / "events.db", processed=durable_position, keep_bytes=settings.event_log_max_bytes
     )
 
 

@@ -35,7 +35,9 @@ class Findings:
         for name in ("missing", "unexpected", "altered", "out_of_order"):
             ids: list[Id] = getattr(self, name)
             lines.append(f"{name}: {len(ids)} {' '.join(each.message_id for each in ids[:SHOWN])}")
-        again = " ".join(f"{each.id.message_id}(+{each.again_at - each.first_at:.2f}s)" for each in self.duplicates[:SHOWN])
+        again = " ".join(
+            f"{each.id.message_id}(+{each.again_at - each.first_at:.2f}s)" for each in self.duplicates[:SHOWN]
+        )
         return "\n".join([*lines, f"duplicates: {len(self.duplicates)} {again}"])
 
     @property
@@ -56,30 +58,30 @@ def compare(expected: Collection[Id], arrivals: Sequence[Arrival]) -> Findings:
     decided: set[Id] = set()
     taken: dict[Id, float] = {}
     for arrival in arrivals:
-        id = arrival.id
-        if id not in wanted:
-            findings.unexpected.append(id)
+        event = arrival.id
+        if event not in wanted:
+            findings.unexpected.append(event)
             continue
-        if not arrival.is_as_sent or arrival.name != id.name:
-            findings.altered.append(id)
-        queue = queues[id.user]
+        if not arrival.is_as_sent:
+            findings.altered.append(event)
+        queue = queues[event.user]
         while queue and queue[-1] in decided:
             queue.pop()
-        if queue and queue[-1].number < id.number:
-            findings.out_of_order.append(id)
+        if queue and queue[-1].number < event.number:
+            findings.out_of_order.append(event)
         if arrival.is_decided:
-            decided.add(id)
+            decided.add(event)
         if arrival.status == OK:
-            if id in taken:
-                findings.duplicates.append(Again(id, taken[id], arrival.at))
-            taken.setdefault(id, arrival.at)
-    findings.missing = sorted(wanted - {id for id in decided if id.name == POISON or id in taken})
+            if event in taken:
+                findings.duplicates.append(Again(event, taken[event], arrival.at))
+            taken.setdefault(event, arrival.at)
+    findings.missing = sorted(wanted - {each for each in decided if each.name == POISON or each in taken})
     return findings
 
 
 def _by_user(ids: Iterable[Id]) -> dict[str, list[Id]]:
     """Each user's events, the first one last."""
     queues: dict[str, list[Id]] = {}
-    for id in sorted(ids, reverse=True):
-        queues.setdefault(id.user, []).append(id)
+    for each in sorted(ids, reverse=True):
+        queues.setdefault(each.user, []).append(each)
     return queues

@@ -14,7 +14,8 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from email.message import Message
 from types import TracebackType
 from urllib.parse import urlsplit
 
@@ -50,7 +51,9 @@ class Generator:
             each.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stopping.set()
         for each in self._threads:
             each.join()
@@ -64,7 +67,7 @@ class Generator:
     def acknowledged(self) -> list[Id]:
         """Every event whose request was answered 200, in order of the answers."""
         with self._logged:
-            return [id for _, ids in self._acknowledged for id in ids]
+            return [each for _, ids in self._acknowledged for each in ids]
 
     def wait_for_more(self, count: int) -> None:
         """Return when `count` further events were acknowledged; fail when they are not in a minute."""
@@ -151,7 +154,7 @@ class _Client:
         assert int(headers.get("Retry-After", 0)) > 0, "503 without Retry-After"
         return False
 
-    def _send(self, ids: Sequence[Id]) -> tuple[int, Mapping[str, str]]:
+    def _send(self, ids: Sequence[Id]) -> tuple[int, Message]:
         if len(ids) == 1:
             path, body = "/v1/track", json.dumps(event_of(ids[0]))
         else:
@@ -161,4 +164,4 @@ class _Client:
         self._connection.request("POST", path, body.encode(), headers)
         answer = self._connection.getresponse()
         answer.read()
-        return answer.status, dict(answer.getheaders())
+        return answer.status, answer.headers

@@ -51,4 +51,8 @@ def is_as_sent(event: dict[str, Any], id: Id) -> bool:
 
 
 def _properties(id: Id) -> dict[str, Any]:
-    return {"number": id.number, "note": f"größer ✓ {id.message_id}", "items": [id.number, {"deep": [None, "x" * 80]}]}
+    return {
+        "number": id.number,
+        "note": f"größer ✓ {id.message_id}",
+        "items": [id.number, {"deep": [None, "x" * 80]}],
+    }

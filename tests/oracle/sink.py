@@ -34,7 +34,6 @@ class Arrival:
 
     webhook: str
     id: Id
-    name: str
     status: int
     at: float
     is_as_sent: bool
@@ -65,7 +64,9 @@ class Sink:
         assert self._serving.wait(10)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._loop.call_soon_threadsafe(self._ended.set)
         self._thread.join()
         self._closed_port.close()
@@ -114,9 +115,8 @@ class Sink:
         event = json.loads(await reader.readexactly(int(headers["content-length"])))
         webhook = head[0].split()[1].strip("/")
         status = self._status(webhook, event["event"])
-        id = id_of(event)
-        as_sent = is_as_sent(event, id)
-        self._arrivals.append(Arrival(webhook, id, event["event"], status, time.monotonic(), as_sent))
+        which = id_of(event)
+        self._arrivals.append(Arrival(webhook, which, status, time.monotonic(), is_as_sent(event, which)))
         if webhook == HANGING:
             await reader.read()  # until the worker gives up
         if status == NO_ANSWER:

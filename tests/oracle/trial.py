@@ -119,7 +119,8 @@ class Trial:
         worst = max([0, *self._duplicates_by_kill(healthy).values()])
         return (
             f"{len(self.kills)} kills, {len(acknowledged)} events acknowledged, 0 lost, 0 out of order, "
-            f"{len(healthy.duplicates)} and {len(flaky.duplicates)} duplicates at two webhooks (at most {worst} a kill); "
+            f"{len(healthy.duplicates)} and {len(flaky.duplicates)} duplicates at two webhooks "
+            f"(at most {worst} a kill at one); "
             f"answers {dict(self.generator.statuses.most_common())}"
         )
 
@@ -214,9 +215,7 @@ def _connect(api: PublicApi, sink: Sink) -> dict[str, Connection]:
     webhooks = {HEALTHY: api.connect(sink.url(HEALTHY))}
     source_id, write_key = webhooks[HEALTHY].source_id, webhooks[HEALTHY].write_key
     for name in (FLAKY, HANGING, DEAD):
-        settings = {"hooks": [{"hook": sink.url(name)}]}
-        body = {"sourceId": source_id, "metadataId": api.webhooks_id(), "name": name, "settings": settings}
-        webhooks[name] = Connection(source_id, write_key, api.post("/destinations", body)["destination"]["id"])
+        webhooks[name] = Connection(source_id, write_key, api.add_webhook(source_id, sink.url(name)))
     api.post(
         f"/destination/{webhooks[FLAKY].destination_id}/filters",
         {

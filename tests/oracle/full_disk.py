@@ -1,0 +1,80 @@
+"""Two ways to fill the disk under a running server, and to give the space back.
+
+A small filesystem is the real thing (ENOSPC), where the machine lets us mount one. A limit on the size of
+files (EFBIG) is the other, stricter way, which needs no privilege: nothing can be written at all.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from journeys.running import RunningServer
+
+SIZE = "48m"
+_CAP_SYS_ADMIN = 1 << 21
+
+
+@dataclass(frozen=True)
+class Disk:
+    """`fill` leaves no byte for the server that is given; `free` makes space again."""
+
+    fill: Callable[[RunningServer], None]
+    free: Callable[[RunningServer], None]
+
+
+@contextmanager
+def small_filesystem(data: Path) -> Iterator[Disk]:
+    """Mount a small filesystem where the server will keep its data."""
+    data.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=0700", "tmpfs", data], check=True)
+    ballast = data / "ballast"
+    try:
+        yield Disk(lambda _: _write_all_there_is(ballast), lambda _: ballast.unlink())
+    finally:
+        subprocess.run(["umount", "-l", data], check=True)
+
+
+@contextmanager
+def file_size_limit(_data: Path) -> Iterator[Disk]:
+    """Forbid the server's processes, and those that it will start, to write to any file."""
+    yield Disk(lambda server: _limit_files(server, 0), lambda server: _limit_files(server, resource.RLIM_INFINITY))
+
+
+def _write_all_there_is(path: Path) -> None:
+    with path.open("ab", buffering=0) as file:
+        for size in (1 << 20, 4096, 1):
+            try:
+                while file.write(b"\0" * size):
+                    pass
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+
+
+def _limit_files(server: RunningServer, size_bytes: int) -> None:
+    for pid in (server.pid, *_children(server.pid)):  # the supervisor first: who is started later inherits
+        _, most = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (size_bytes, most))
+
+
+def _children(pid: int) -> list[int]:
+    found = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(each) for each in found.read_text().split()]
+
+
+def _may_mount() -> bool:
+    status = Path("/proc/self/status")
+    if os.geteuid() != 0 or not status.exists():
+        return False
+    capabilities = next(line for line in status.read_text().splitlines() if line.startswith("CapEff:"))
+    return bool(int(capabilities.split()[1], 16) & _CAP_SYS_ADMIN)
+
+
+DISKS = (file_size_limit, small_filesystem) if _may_mount() else (file_size_limit,)
