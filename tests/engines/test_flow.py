@@ -133,6 +133,15 @@ def test_the_position_that_survives_a_power_loss_follows_at_the_next_tidying(flo
     assert flow.durable_position() == 1
 
 
+def test_tidying_when_nothing_happened_writes_nothing(flow, tmp_path):
+    save(flow, seen=[1], tallies={key(): Tally(1)})
+    flow.pipeline.tidy(NOW_MS)
+    on_disk = [tmp_path / "flow.db", tmp_path / "flow.db-wal"]
+    before = [path.read_bytes() for path in on_disk]
+    flow.pipeline.tidy(NOW_MS)
+    assert [path.read_bytes() for path in on_disk] == before
+
+
 # ---- seen ids
 
 

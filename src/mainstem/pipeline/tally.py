@@ -26,25 +26,24 @@ class Counts:
     """Tallies, API calls and tracked users of the events of a batch."""
 
     def __init__(self) -> None:
-        self._outcomes: Counter[tuple[int, str, str, Stage, str, str, str, str]] = Counter()
+        self._outcomes: Counter[OutcomeKey] = Counter()
         self.calls: Counter[tuple[str, int]] = Counter()
         self.users: set[TrackedUser] = set()
 
     def receive(self, events: Iterable[Event]) -> None:
         """Count events that passed validation: successfully received, an API call, a user seen."""
-        keys, users = [], []
+        labels, users = [], []
         for event in events:
             minute = event.received_at_ms // MS_PER_MINUTE
-            keys.append((minute, event.source_id, "", _RECEIVED, "", event.type, event.name, event.app_version))
+            labels.append((minute, event.source_id, event.type, event.name, event.app_version))
             payload = event.payload
             users.append(
                 (minute // 1440, event.source_id, payload.get("userId") or "", payload.get("anonymousId") or "")
             )
-        self._outcomes.update(keys)
-        tracked = Counter(users)
-        self.users.update(TrackedUser(*user) for user in tracked)
-        for (day, source_id, _, _), count in tracked.items():
-            self.calls[source_id, day] += count
+        for (minute, source_id, *label), count in Counter(labels).items():
+            self._outcomes[OutcomeKey(minute, source_id, "", Stage.SUCCESSFULLY_RECEIVED, "", *label)] += count
+            self.calls[source_id, minute // 1440] += count
+        self.users.update(TrackedUser(*user) for user in set(users))
 
     def drop(self, dropped: Sequence[Dropped], destination_id: str = "") -> None:
         """Count events that a step dropped; what has no stage vanishes uncounted."""
@@ -69,20 +68,8 @@ class Counts:
 
     def add(self, key: OutcomeKey) -> None:
         """Count one event under `key`."""
-        self._outcomes[
-            key.minute,
-            key.source_id,
-            key.destination_id,
-            key.stage,
-            key.reason,
-            key.event_type,
-            key.event_name,
-            key.app_version,
-        ] += 1
+        self._outcomes[key] += 1
 
     def tallies(self) -> dict[OutcomeKey, Tally]:
         """The counts so far."""
-        return {OutcomeKey(*key): Tally(count) for key, count in self._outcomes.items()}
-
-
-_RECEIVED: Final = Stage.SUCCESSFULLY_RECEIVED
+        return {key: Tally(count) for key, count in self._outcomes.items()}

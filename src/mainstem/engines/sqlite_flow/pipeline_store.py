@@ -76,8 +76,9 @@ class SqlitePipelineStore:
         self._note_durable_position()
 
     def _note_durable_position(self) -> None:
-        position = self.position()
-        if self._file.checkpoint():
+        with self._file.reading() as db:
+            position, durable = get_state(db, "position"), get_state(db, "durable")
+        if position != durable and self._file.checkpoint():
             with self._file.writing() as db:
                 set_state(db, "durable", position)
 
