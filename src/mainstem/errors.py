@@ -7,7 +7,7 @@
     └── ApiError               an answer of the Public API: status, type, message, field
         ├── BadRequest 400 · Unauthorized 401 · Forbidden 403 · NotFound 404 · MethodNotAllowed 405
         ├── NotAcceptable 406 · Conflict 409 · PayloadTooLarge 413 · UnsupportedMediaType 415
-        └── InputInvalid 422 (several faults at once) · TooManyRequests 429
+        └── InputInvalid 422 (several faults at once) · TooManyRequests 429 · Unavailable 503
 
 Source: Public API reference, "Error Handling"; types marked there as unpublished are judgements.
 """
@@ -136,3 +136,13 @@ class TooManyRequests(ApiError):
             data={"remainingPoints": 0, "msBeforeNext": wait_ms, "consumedPoints": consumed},
         )
         self.headers = {"Retry-After": str(max(1, -(-wait_ms // 1000)))}
+
+
+class Unavailable(ApiError):
+    """A store could not be used; nothing was changed, and the same call may be sent again."""
+
+    status, type = 503, "unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("The server cannot reach its storage at this moment. Nothing was changed; try again.")
+        self.headers = {"Retry-After": "1"}

@@ -1,12 +1,23 @@
 """The transport of the Public API: which refusal wins, and what every answer has."""
 
+import sqlite3
 from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from contract.proves import proves
+from mainstem.errors import EngineUnavailable
+from mainstem.public_api import FAMILIES
+from mainstem.rest.dispatch import Request
+from mainstem.rest.operation import Operation
 from mainstem.settings import Settings
 from public_api.client import Api
+from public_api.outcomes import ListedOutcomes
+
+EVERY_OPERATION = [operation for family in FAMILIES for operation in family.operations]
 
 
 def test_an_answer_has_data_and_the_rate_limit_headers(api: Api) -> None:
@@ -55,6 +66,23 @@ def test_an_unacceptable_version_wins_over_a_bad_body(api: Api) -> None:
     assert api.post("/labels", raw=b"{", headers=accept).status == 406
 
 
+def test_several_accept_headers_are_one(api: Api) -> None:
+    headers = [("authorization", f"Bearer {api.owner}"), ("accept", "text/html"), ("accept", "application/json")]
+    assert api.dispatcher.serve(Request("GET", "/labels", "", headers, b"")).status == 200
+
+
+def test_a_used_up_limit_wins_over_an_unacceptable_version(tmp_path: Path) -> None:
+    api = Api(tmp_path, settings=Settings(default_rate_limit=1))
+    assert api.get("/labels").status == 200
+    assert api.get("/labels", headers={"accept": "text/html"}).status == 429
+
+
+@pytest.mark.parametrize(("content_type", "status"), [("application/json", 413), ("", 413), ("text/xml", 415)])
+def test_a_body_over_the_limit_is_refused_after_its_media_type(api: Api, content_type: str, status: int) -> None:
+    headers = [("authorization", f"Bearer {api.owner}"), ("content-type", content_type)]
+    assert api.dispatcher.serve(Request("POST", "/labels", "", headers, None)).status == status
+
+
 def test_a_foreign_media_type_wins_over_a_bad_body(api: Api) -> None:
     assert api.post("/labels", raw=b"<label/>", headers={"content-type": "text/xml"}).status == 415
 
@@ -73,6 +101,81 @@ def test_a_bad_shape_wins_over_a_missing_permission(api: Api) -> None:
 def test_an_empty_body_is_reported_field_by_field(api: Api) -> None:
     reply = api.call("POST /labels", headers={"content-type": "text/plain"})
     assert (reply.status, reply.fields) == (422, ["label"])
+
+
+def test_a_bad_query_wins_over_a_missing_permission(api: Api) -> None:
+    reply = api.get("/audit-events?pagination.cursor=zzz&startTime=soon", token=api.member)
+    assert (reply.status, reply.fields) == (422, ["startTime", "pagination.cursor"])
+    assert api.get("/audit-events", token=api.member).status == 403
+
+
+def test_a_missing_permission_wins_over_a_missing_object(api: Api) -> None:
+    assert api.delete("/sources/nothing", token=api.member).status == 403
+    assert api.delete("/sources/nothing").status == 404
+
+
+@pytest.mark.parametrize("operation", EVERY_OPERATION, ids=lambda operation: operation.id)
+def test_no_operation_says_anything_without_a_token(api: Api, operation: Operation) -> None:
+    path = "/".join("x" if part.startswith("{") else part for part in operation.path.split("/"))
+    for authorization in ({}, {"authorization": f"Token {api.owner}"}):
+        reply = api.call(f"{operation.method} {path}", token="", headers=authorization)
+        assert (reply.status, list(reply.body)) == (401, ["errors"])
+
+
+@pytest.mark.parametrize("operation", EVERY_OPERATION, ids=lambda operation: operation.id)
+def test_every_operation_has_exactly_its_own_versions(api: Api, operation: Operation) -> None:
+    path = "/".join("x" if part.startswith("{") else part for part in operation.path.split("/"))
+    for version in ("v1", "v1beta", "v1alpha", "v2"):
+        accept = {"accept": f"application/vnd.segment.{version}+json"}
+        refused = api.call(f"{operation.method} {path}", headers=accept, token=api.member).status == 406
+        assert refused == (version not in operation.versions), version
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/labels/%E4%B8%AD/" + "%E4%B8%AD" * 255, 404),
+        ("/labels/environment/" + "%E4%B8%AD" * 256, 422),
+        ("/labels/environment/" + "x" * 5000, 422),
+        ("/labels/environment/", 404),
+        ("/labels/environment", 404),
+        ("//labels", 404),
+    ],
+)
+def test_a_path_parameter_has_1_to_255_characters(api: Api, path: str, status: int) -> None:
+    reply = api.delete(path)
+    assert reply.status == status
+    if status == 422:
+        assert reply.fields == ["value"]
+
+
+def test_paths_are_case_sensitive(api: Api) -> None:
+    assert api.get("/Labels").status == 404
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ([], b""),
+        ([("content-type", "application/json")], b""),
+        ([("content-type", "application/vnd.segment.v1alpha+json")], b"{}"),
+        ([("content-length", "0")], b""),
+        ([], b"{}"),
+    ],
+)
+def test_a_call_that_takes_no_body_comes_with_an_empty_one_or_none(
+    api: Api, headers: list[tuple[str, str]], body: bytes
+) -> None:
+    source = api.post("/sources", {"slug": "a", "enabled": True, "metadataId": "IqDTy1TpoU"}).data["source"]
+    sent = [("authorization", f"Bearer {api.owner}"), *headers]
+    answer = api.dispatcher.serve(Request("POST", f"/sources/{source['id']}/writekey", "", sent, body))
+    assert answer.status == 200
+
+
+def test_a_body_without_a_content_type_is_read_as_json(api: Api) -> None:
+    sent = [("authorization", f"Bearer {api.owner}")]
+    body = b'{"label": {"key": "a", "value": "b"}, "unknown": {"field": 1}}'
+    assert api.dispatcher.serve(Request("POST", "/labels", "", sent, body)).status == 201
 
 
 def test_a_beyond_limit_call_is_refused_with_retry_after(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -126,6 +229,62 @@ def test_a_failure_inside_an_operation_is_one_500_and_changes_nothing(
     assert reply.status == 500
     assert "secret detail" not in str(reply.body)
     assert len(api.get("/labels").data["labels"]) == 2
+
+
+def test_a_failure_is_logged_without_anything_that_was_sent(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from mainstem.public_api import publish
+
+    def broken(db: Any, *_: object) -> None:
+        db.execute(text("INSERT INTO labels (workspace_id, key) VALUES (:a, NULL)"), parameters)
+
+    parameters = {"a": "s3cret-row"}
+    monkeypatch.setattr(publish, "put", broken)
+    body = {"slug": "a", "enabled": True, "metadataId": "IqDTy1TpoU", "settings": {"apiHost": "s3cret-setting"}}
+    assert api.post("/sources/?s3cret-query", body).status == 404
+    assert api.post("/sources?s3cret-query", body).status == 500
+    assert "createSource failed" in caplog.text
+    assert "s3cret" not in caplog.text
+    assert api.owner not in caplog.text
+
+
+def test_a_full_disk_is_503_changes_nothing_and_passes_by_itself(api: Api) -> None:
+    with api.database.transaction(writes=False) as db:
+        pages = db.execute(text("PRAGMA page_count")).scalar()
+        db.execute(text(f"PRAGMA max_page_count = {pages}"))
+    body = {"label": {"key": "big", "value": "x", "description": "d" * 100_000}}
+    reply = api.post("/labels", body)
+    assert (reply.status, reply.headers["Retry-After"]) == (503, "1")
+    assert reply.body["errors"][0]["type"] == "unavailable"
+    assert [label["key"] for label in api.get("/labels").data["labels"]] == ["environment", "environment"]
+    assert api.get("/audit-events").data["events"] == []
+    with api.database.transaction(writes=False) as db:
+        db.execute(text("PRAGMA max_page_count = 1000000"))
+    assert api.post("/labels", body).status == 201
+
+
+def test_a_database_that_stays_locked_is_503_for_writes_and_still_read(api: Api) -> None:
+    with api.database.transaction(writes=False) as db:
+        db.execute(text("PRAGMA busy_timeout = 1"))
+    other = sqlite3.connect(api.database.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    assert api.post("/labels", {"label": {"key": "a", "value": "b"}}).status == 503
+    assert len(api.get("/labels").data["labels"]) == 2
+    other.execute("ROLLBACK")
+    other.close()
+    assert api.post("/labels", {"label": {"key": "a", "value": "b"}}).status == 201
+
+
+def test_metrics_that_cannot_be_read_are_503(api: Api, outcomes: ListedOutcomes, monkeypatch: Any) -> None:
+    def unavailable(*_: object) -> Any:
+        raise EngineUnavailable("flow.db is gone")
+
+    monkeypatch.setattr(outcomes, "api_calls", unavailable)
+    api.post("/sources", {"slug": "shop", "enabled": True, "metadataId": "IqDTy1TpoU"})
+    reply = api.get("/usage/api-calls/daily?period=2026-03-01")
+    assert (reply.status, reply.headers["Retry-After"]) == (503, "1")
+    assert "flow.db" not in str(reply.body)
 
 
 @proves("echo", level=3)

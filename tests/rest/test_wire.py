@@ -1,12 +1,15 @@
 """Faults of an input, all of them at once, in the published wording."""
 
+import datetime as dt
 from typing import Annotated, Any, Literal
 
 import pytest
-from msgspec import Meta
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Meta, structs
 
 from mainstem.errors import InputInvalid
-from mainstem.rest.wire import UNSET, Unset, Wire, decode
+from mainstem.rest.wire import UNSET, Text, Unset, Wire, decode
 
 
 class Inner(Wire, frozen=True):
@@ -78,3 +81,72 @@ def test_null_and_absent_are_told_apart() -> None:
 
 def test_unknown_fields_are_ignored() -> None:
     assert decode({"slug": "a", "enabled": True, "destinationId": "x"}, Outer).slug == "a"
+
+
+class Odd(Text):
+    """An odd number in words."""
+
+    @classmethod
+    def read(cls, text: str) -> "Odd":
+        if text != "three":
+            raise ValueError("must be odd")
+        return cls()
+
+
+class Everything(Wire, frozen=True):
+    odd: Odd | None = None
+    number: float | Unset = UNSET
+    whole: int = 0
+    moment: dt.datetime | None = None
+    letters: Annotated[list[Literal["a", "b"]], Meta(min_length=1)] | Unset = UNSET
+    words: tuple[str, ...] | Unset = UNSET
+    outer: Outer | Unset | None = UNSET
+    free: dict[str, int] | Unset = UNSET
+
+
+def test_a_text_that_means_more_is_read_and_its_faults_come_with_the_others() -> None:
+    assert isinstance(decode({"odd": "three"}, Everything).odd, Odd)
+    with pytest.raises(InputInvalid) as caught:
+        decode({"odd": "four", "whole": "x"}, Everything)
+    assert [fault.message for fault in caught.value.faults] == ['"odd" must be odd', '"whole" must be a number']
+    with pytest.raises(InputInvalid, match='"odd" must be a string'):
+        decode({"odd": 3}, Everything)
+
+
+@pytest.mark.parametrize("number", ["+3", " 3", "1_0", "\uff11", "nan", "inf", "0x1", "1e999", "9" * 5000, "", "3."])
+def test_what_is_nearly_a_number_is_refused_by_name(number: str) -> None:
+    with pytest.raises(InputInvalid) as caught:
+        decode({"number": number, "whole": number}, Everything, text=True)
+    assert [fault.field for fault in caught.value.faults] == ["number", "whole"]
+
+
+def test_a_number_beyond_every_float_is_refused_by_name() -> None:
+    with pytest.raises(InputInvalid, match='"number" must be a number'):
+        decode({"number": 10**400}, Everything)
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(["three", "1", "a"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from([*(field.encode_name for field in structs.fields(Everything)), "x"]), inner)
+    ),
+    max_leaves=12,
+)
+FIELDS = st.dictionaries(st.sampled_from([field.encode_name for field in structs.fields(Everything)]), VALUES)
+
+
+@given(FIELDS, st.booleans())
+def test_whatever_does_not_fit_is_named_in_the_published_wording(value: dict[str, Any], text: bool) -> None:
+    try:
+        decode(value, Everything, text=text)
+    except InputInvalid as error:
+        for fault in error.faults:
+            assert fault.field
+            assert fault.message.startswith(f'"{fault.field}" ')
+            assert "is not valid" not in fault.message, "the walk found nothing, the decoder did"

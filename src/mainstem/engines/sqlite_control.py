@@ -48,13 +48,15 @@ class SqliteControl:
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
         self._engine = _engine(self.path)
+        self._reading = self._engine.execution_options(writes=False)
+        self._writing = self._engine.execution_options(writes=True)
 
     @contextlib.contextmanager
     def transaction(self, *, writes: bool) -> Iterator[Connection]:
         """A transaction, committed at the end of the block. A writing one holds the write lock from its
         start, so what it reads stays true. Raises EngineUnavailable when the disk is full or broken."""
         try:
-            with self._engine.execution_options(writes=writes).begin() as connection:
+            with (self._writing if writes else self._reading).begin() as connection:
                 yield connection
         except OperationalError as error:
             raise EngineUnavailable(f"the control database: {error.orig}") from error
@@ -90,7 +92,11 @@ def _migrate(raw: sqlite3.Connection) -> list[Migration]:
 
 
 def _engine(path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 10, "isolation_level": None})
+    engine = create_engine(
+        f"sqlite:///{path}",
+        connect_args={"timeout": 10, "isolation_level": None},
+        hide_parameters=True,  # errors are logged, and rows hold hashes, keys and what callers sent
+    )
 
     @event.listens_for(engine, "connect")
     def configure(raw: Any, _record: Any) -> None:

@@ -9,6 +9,7 @@ precedence is a judgement.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -22,23 +23,25 @@ from sqlalchemy import Connection
 from mainstem.errors import (
     ApiError,
     BadRequest,
-    Fault,
+    EngineUnavailable,
     InputInvalid,
     MethodNotAllowed,
     NotFound,
     PayloadTooLarge,
     Unauthorized,
+    Unavailable,
 )
 from mainstem.model.ports import OutcomeStore
 from mainstem.rest import media, permissions, tokens
 from mainstem.rest.limits import Limiter
 from mainstem.rest.operation import Call, Family, Operation, path_parameters
-from mainstem.rest.query import parse_query
+from mainstem.rest.query import Kinds, parse_query
 from mainstem.rest.tokens import Token
 from mainstem.rest.wire import decode
 from mainstem.vault import Vault
 
 log: Final = logging.getLogger("mainstem.public_api")
+_SHOWN_PATH: Final = 200  # characters of a path that leads nowhere
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -54,6 +57,11 @@ class Request(msgspec.Struct, frozen=True):
     def header(self, name: str) -> str:
         """The first header of this name, "" when there is none."""
         return next((value for key, value in self.headers if key == name), "")
+
+    @property
+    def accept(self) -> str:
+        """What the client takes; the header may come in several lines."""
+        return ", ".join(value for key, value in self.headers if key == "accept")
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -80,7 +88,7 @@ class Route(msgspec.Struct):
     def match(self, segments: Sequence[str]) -> bool:
         """Whether a request path, split, fits this route."""
         return len(segments) == len(self.segments) and all(
-            (mine.startswith("{") and 0 < len(theirs) <= 255 * 3) or mine == theirs
+            (mine.startswith("{") and theirs) or mine == theirs
             for mine, theirs in zip(self.segments, segments, strict=True)
         )
 
@@ -106,21 +114,25 @@ class Dispatcher:
     def serve(self, request: Request) -> Answer:
         """Answer a request; never raises."""
         headers: dict[str, str] = {}
+        name = request.method  # in the log: paths may hold write keys
         try:
             operation, parameters = self._find(request)
+            name = operation.id
             return self._run(operation, parameters, request, headers)
         except ApiError as error:
-            return _refusal(error.status, error.faults, headers | error.headers)
+            return _refusal(error, headers)
+        except EngineUnavailable as error:
+            log.warning("%s was answered 503: %s", name, error)
+            return _refusal(Unavailable(), headers)
         except Exception:  # the edge: what nobody named becomes one 500, and the operator gets the trace
-            log.exception("%s %s failed", request.method, request.path)
-            fault = Fault("unexpected", "An unexpected error occurred; the server's log says more.")
-            return _refusal(500, [fault], headers)
+            log.exception("%s failed", name)
+            return _refusal(ApiError("An unexpected error occurred; the server's log says more."), headers)
 
     def _find(self, request: Request) -> tuple[Operation, dict[str, str]]:
         segments = request.path.split("/")[1:]
         route = next((route for route in self._routes if route.match(segments)), None)
         if route is None:
-            raise NotFound(f"There is no route {request.path}.")
+            raise NotFound(f"There is no route {request.path[:_SHOWN_PATH]}.")
         operation = route.operations.get(request.method)
         if operation is None:
             refused = MethodNotAllowed(f"{request.method} is not possible here.")
@@ -137,7 +149,7 @@ class Dispatcher:
         token = self._authenticated(request)
         usage = self._limiter.consume(token.id, operation.id, operation.rate, now.timestamp())
         headers |= usage.headers
-        _, media_type = media.negotiate(request.header("accept"), operation.versions)
+        _, media_type = media.negotiate(request.accept, operation.versions)
         arguments = _arguments(operation, parameters, request)
         permissions.check(token, operation.needs)
         with self._database.transaction(writes=operation.writes) as db:
@@ -177,14 +189,15 @@ def _routes(families: Sequence[Family]) -> list[Route]:
     return sorted(routes.values(), key=lambda route: [part.startswith("{") for part in route.segments])
 
 
-def _refusal(status: int, faults: Sequence[Fault], headers: Mapping[str, str]) -> Answer:
-    return Answer(status, {**headers, "Content-Type": media.JSON}, msgspec.json.encode({"errors": faults}))
+def _refusal(error: ApiError, headers: Mapping[str, str]) -> Answer:
+    headers = {**headers, **error.headers, "Content-Type": media.JSON}
+    return Answer(error.status, headers, msgspec.json.encode({"errors": error.faults}))
 
 
 def _arguments(operation: Operation, parameters: dict[str, str], request: Request) -> Iterator[Any]:
     """Path parameters, body and query, all read before any is refused, so that all faults come together."""
     if operation.body is not None:
-        media.check_content_type(request.header("content-type") if request.body else "")
+        media.check_content_type("" if request.body == b"" else request.header("content-type"))
     if request.body is None:
         raise PayloadTooLarge("The body is too large.")
     faults: list[tuple[str, str]] = []
@@ -225,35 +238,42 @@ def _body(body: bytes) -> dict[str, Any]:
 def _query(operation: Operation, request: Request) -> dict[str, Any]:
     """The query string; on GET, a JSON body fills in what the query leaves out, as some list operations are
     documented with one."""
-    lists, objects = _nested(operation.query)
-    values = parse_query(request.query, lists=lists, objects=objects)
+    values = parse_query(request.query, _kinds(operation.query))
     if request.method == "GET" and request.body and request.body.lstrip()[:1] == b"{":
         values = _body(request.body) | values
     return values
 
 
-def _nested(shape: Any) -> tuple[frozenset[str], frozenset[str]]:
+@functools.cache
+def _kinds(shape: Any) -> Kinds:
     """Which parameters of a query shape are lists and which are objects."""
-    cached = _NESTED.get(shape)
-    if cached is None:
-        kinds = inspect.type_info(shape)
-        assert isinstance(kinds, inspect.StructType)
-        lists = {
-            field.encode_name for field in kinds.fields if _has(field.type, (inspect.ListType, inspect.VarTupleType))
-        }
-        objects = {
-            field.encode_name for field in kinds.fields if _has(field.type, (inspect.StructType, inspect.DictType))
-        }
-        cached = _NESTED[shape] = (frozenset(lists), frozenset(objects))
-    return cached
+    lists: set[str] = set()
+    objects: set[str] = set()
+    words: set[str] = set()
+    for field in _fields(shape):
+        name = field.encode_name
+        for kind in _alternatives(field.type):
+            if isinstance(kind, (inspect.ListType, inspect.VarTupleType)):
+                lists.add(name)
+                words |= {name} if isinstance(kind.item_type, (inspect.LiteralType, inspect.EnumType)) else set()
+            elif isinstance(kind, (inspect.StructType, inspect.DictType)):
+                objects.add(name)
+            if isinstance(kind, inspect.StructType):
+                lists |= {f"{name}.{each}" for each in _kinds(kind.cls).lists}
+    return Kinds(frozenset(lists), frozenset(objects), frozenset(words))
 
 
-_NESTED: Final[dict[Any, tuple[frozenset[str], frozenset[str]]]] = {}
+def _fields(shape: Any) -> Sequence[inspect.Field]:
+    kind = inspect.type_info(shape)
+    assert isinstance(kind, inspect.StructType)
+    return kind.fields
 
 
-def _has(kind: inspect.Type, wanted: tuple[type, ...]) -> bool:
+def _alternatives(kind: inspect.Type) -> Iterator[inspect.Type]:
     if isinstance(kind, inspect.Metadata):
-        return _has(kind.type, wanted)
-    if isinstance(kind, inspect.UnionType):
-        return any(_has(each, wanted) for each in kind.types)
-    return isinstance(kind, wanted)
+        yield from _alternatives(kind.type)
+    elif isinstance(kind, inspect.UnionType):
+        for each in kind.types:
+            yield from _alternatives(each)
+    else:
+        yield kind

@@ -7,6 +7,7 @@ form and the default of 1,000 a minute are judgements.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping
 from email.utils import formatdate
@@ -17,7 +18,8 @@ import msgspec
 from mainstem.errors import TooManyRequests
 
 WINDOW_SECONDS: Final = 60
-_MOST_WINDOWS: Final = 100_000
+_LONGEST_SECONDS: Final = 86_400  # no limit counts for longer than a day
+_MANY_WINDOWS: Final = 100_000
 
 
 class Rate(msgspec.Struct, frozen=True):
@@ -45,7 +47,7 @@ class Usage(msgspec.Struct, frozen=True):
         return {
             "X-RateLimit-Consumed": str(self.consumed),
             "X-RateLimit-Remaining": str(max(0, self.limit - self.consumed)),
-            "X-RateLimit-Reset": formatdate(self.resets_at, usegmt=True),
+            "X-RateLimit-Reset": formatdate(math.ceil(self.resets_at), usegmt=True),  # who waits for it gets in
         }
 
 
@@ -55,7 +57,8 @@ class Limiter:
     def __init__(self, default: int, overrides: Mapping[str, int], *, enforced: bool) -> None:
         """`overrides` are limits per minute by operation id, token id, or `token:operation`."""
         self._default, self._overrides, self._enforced = default, overrides, enforced
-        self._windows: dict[tuple[str, str], tuple[float, int]] = {}
+        self._windows: dict[tuple[str, str], tuple[float, int]] = {}  # when it began, and requests since
+        self._tidy_at = _MANY_WINDOWS
         self._lock = threading.Lock()
 
     def limit(self, token_id: str, operation_id: str, rate: Rate | None) -> Rate:
@@ -75,15 +78,16 @@ class Limiter:
             if now - start >= limit.window_seconds or now < start:
                 start, consumed = now, 0
             consumed += 1
-            if len(self._windows) >= _MOST_WINDOWS:
-                self._forget_old(now)
             self._windows[key] = (start, consumed)
+            if len(self._windows) > self._tidy_at:
+                self._forget_old(now)
         usage = Usage(limit.requests, consumed, start + limit.window_seconds)
         if self._enforced and consumed > limit.requests:
-            refused = TooManyRequests(consumed, round((usage.resets_at - now) * 1000))
+            refused = TooManyRequests(consumed, math.ceil((usage.resets_at - now) * 1000))
             refused.headers |= usage.headers
             raise refused
         return usage
 
     def _forget_old(self, now: float) -> None:
-        self._windows = {key: window for key, window in self._windows.items() if now - window[0] < WINDOW_SECONDS}
+        self._windows = {key: window for key, window in self._windows.items() if now - window[0] < _LONGEST_SECONDS}
+        self._tidy_at = max(_MANY_WINDOWS, 2 * len(self._windows))  # so that tidying costs little per request

@@ -7,31 +7,50 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
 from msgspec import UNSET, Meta
 
-from mainstem.errors import InputInvalid
-from mainstem.rest.wire import Unset, Wire
+from mainstem.rest.wire import Text, Unset, Wire
 
 DEFAULT_COUNT: Final = 200
+_DIGITS: Final = 15  # of an offset; far beyond every list, and within an integer of the database
+
+
+class Cursor(Text):
+    """A place in a list: its offset, and for lists that grow at the front the newest entry when the first page
+    was read."""
+
+    def __init__(self, offset: int, anchor: int | None = None) -> None:
+        self.offset, self.anchor = offset, anchor
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """The cursor of a former answer; an empty one is the beginning."""
+        try:
+            offset, _, anchor = base64.b64decode(text or cursor(0), validate=True).decode("ascii").partition("@")
+        except (binascii.Error, UnicodeDecodeError, ValueError):
+            offset = anchor = ""
+        if not all(each.isdigit() and len(each) <= _DIGITS for each in (offset, anchor or "0")):
+            raise ValueError("is not a cursor of this list")
+        return cls(int(offset), int(anchor) if anchor else None)
 
 
 class Page(Wire, frozen=True):
     """The `pagination` input: `count` 1 to 1,000, and the cursor of a former answer."""
 
     count: Annotated[int, Meta(ge=1, le=1000)] = DEFAULT_COUNT
-    cursor: str | None = None
+    cursor: Cursor | None = None
 
     @property
     def start(self) -> int:
         """The offset that the cursor stands for."""
-        return 0 if not self.cursor else _read(self.cursor)[0]
+        return self.cursor.offset if self.cursor else 0
 
     @property
     def anchor(self) -> int | None:
         """The newest entry when the first page was read, for lists that grow at the front."""
-        return None if not self.cursor else _read(self.cursor)[1]
+        return self.cursor.anchor if self.cursor else None
 
 
 class PageInput(Wire, frozen=True):
@@ -53,16 +72,6 @@ def cursor(offset: int, anchor: int | None = None) -> str:
     """The cursor of an offset: 0 is MA==. An anchor rides along as 0@17."""
     text = str(offset) if anchor is None else f"{offset}@{anchor}"
     return base64.b64encode(text.encode()).decode()
-
-
-def _read(text: str) -> tuple[int, int | None]:
-    try:
-        offset, _, anchor = base64.b64decode(text, validate=True).decode("ascii").partition("@")
-    except (binascii.Error, UnicodeDecodeError, ValueError):
-        offset = anchor = ""
-    if not all(each.isdigit() and len(each) <= 15 for each in (offset, anchor or "0")):
-        raise InputInvalid([("pagination.cursor", '"pagination.cursor" is not a cursor of this list')])
-    return int(offset), int(anchor) if anchor else None
 
 
 def pagination(page: Page, total: int, anchor: int | None = None) -> Pagination:

@@ -13,7 +13,6 @@ Source: Public API reference, "Pagination"; the query encoders of the SDKs for G
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
@@ -23,24 +22,32 @@ from mainstem.errors import BadRequest
 
 _MAX_PARAMETERS: Final = 20_000  # 2,000 rules of a tracking plan at three keys each, and room
 _MAX_DEPTH: Final = 8
-_BY_COMMAS: Final = frozenset({"groupBy"})  # elsewhere a comma belongs to the value, such as an event's name
+_MAX_INDEX_DIGITS: Final = 6
 
 
-def parse_query(query: str, *, lists: Collection[str] = (), objects: Collection[str] = ()) -> dict[str, Any]:
-    """Read a query string. Parameters named in `lists` come out as lists whatever their encoding, those in
-    `objects` may come as JSON; scalars stay text.
-    Raises BadRequest when there are too many or they nest too deeply."""
+class Kinds(msgspec.Struct, frozen=True):
+    """Which parameters are what: `lists` and `objects` by name, `lists` also within an object
+    ("filter.eventName"); `comma_separated` are lists of words that hold no comma themselves."""
+
+    lists: frozenset[str] = frozenset()
+    objects: frozenset[str] = frozenset()
+    comma_separated: frozenset[str] = frozenset()
+
+
+def parse_query(query: str, kinds: Kinds) -> dict[str, Any]:
+    """Read a query string. Lists come out as lists whatever their encoding, objects and lists may come as JSON;
+    scalars stay text. Raises BadRequest when there are too many parameters or they nest too deeply."""
     pairs = [part.partition("=") for part in query.split("&") if part]
     if len(pairs) > _MAX_PARAMETERS:
         raise BadRequest(f"more than {_MAX_PARAMETERS} query parameters")
     root: dict[str, Any] = {}
     for raw_name, _, raw_value in pairs:
         path, text = _path(unquote_plus(raw_name)), unquote_plus(raw_value)
-        _put(root, path, _value(text) if path[0] in lists or path[0] in objects else text)
-    result: dict[str, Any] = _listed(root)
-    for name in lists:
-        if name in result:
-            result[name] = _as_list(result[name], split=name in _BY_COMMAS)
+        structured = path[0] in kinds.lists or path[0] in kinds.objects
+        _put(root, path, _value(text) if structured else text, merge=path[0] in kinds.objects)
+    result = {name: _listed(value) for name, value in root.items()}
+    for name in kinds.lists:
+        _make_list(result, name.split("."), split=name in kinds.comma_separated)
     return result
 
 
@@ -57,20 +64,20 @@ def _value(text: str) -> Any:
     if text[:1] in {"{", "["}:
         try:
             return msgspec.json.decode(text)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             return _literal(text)
     return text
 
 
 def _literal(text: str) -> Any:
+    """What a Python client printed, as JSON would have brought it; text that is no such thing stays text."""
     try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return msgspec.json.decode(msgspec.json.encode(ast.literal_eval(text)))
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, OverflowError):
         return text
-    return value if isinstance(value, (dict, list)) else text
 
 
-def _put(root: dict[str, Any], path: list[str], value: Any) -> None:
+def _put(root: dict[str, Any], path: list[str], value: Any, *, merge: bool) -> None:
     node = root
     for part in path[:-1]:
         inner = node.get(part)
@@ -78,28 +85,39 @@ def _put(root: dict[str, Any], path: list[str], value: Any) -> None:
             inner = node[part] = {}
         node = inner
     last = path[-1]
-    if last in node and not isinstance(node[last], dict):
-        node[last] = [*_as_list(node[last]), value]
-    elif last in node and isinstance(value, dict):
-        node[last] = [node[last], value]
+    if last not in node:
+        node[last] = value
+    elif isinstance(node[last], dict) and isinstance(value, dict):
+        node[last] = node[last] | value if merge else [node[last], value]
+    elif not isinstance(node[last], dict):
+        node[last] = [*_as_list(node[last]), *_as_list(value)]
     else:
         node[last] = value
 
 
 def _listed(value: Any) -> Any:
-    """Objects whose keys are all numbers become lists, in the order of the numbers."""
+    """Objects whose keys are all small numbers become lists, in the order of the numbers."""
     if isinstance(value, list):
         return [_listed(each) for each in value]
     if not isinstance(value, dict):
         return value
-    if value and all(key.isascii() and key.isdigit() for key in value):
+    if value and all(key.isascii() and key.isdigit() and len(key) <= _MAX_INDEX_DIGITS for key in value):
         return [_listed(value[key]) for key in sorted(value, key=int)]
     return {key: _listed(each) for key, each in value.items()}
 
 
-def _as_list(value: Any, *, split: bool = False) -> list[Any]:
-    if isinstance(value, list):
-        return value
-    if split and isinstance(value, str) and "," in value:
-        return value.split(",")
-    return [value]
+def _make_list(values: dict[str, Any], path: list[str], *, split: bool) -> None:
+    for part in path[:-1]:
+        inner = values.get(part)
+        if not isinstance(inner, dict):
+            return
+        values = inner
+    value = values.get(path[-1])
+    if isinstance(value, str) and split:
+        values[path[-1]] = value.split(",")
+    elif value is not None:
+        values[path[-1]] = _as_list(value)
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

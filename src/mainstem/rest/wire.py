@@ -7,25 +7,39 @@ of the published service. Source: Public API reference, "Error Handling" and "Re
 
 from __future__ import annotations
 
+import abc
+import datetime as dt
 import enum
-import math
-from typing import Any, TypeVar
+import re
+import sys
+from typing import Any, Final, Self, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType, inspect
 
 from mainstem.errors import InputInvalid
 
-__all__ = ["UNSET", "Faults", "Unset", "Wire", "decode", "given"]
+__all__ = ["UNSET", "Faults", "Text", "Unset", "Wire", "decode", "given"]
 
 Unset = UnsetType
 Faults = list[tuple[str, str]]
 Shape = TypeVar("Shape")
 Value = TypeVar("Value")
+_NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
+_PLACE: Final = re.compile(r" - at `\$\.?([^`]*)`$")
 
 
 class Wire(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
     """A shape on the wire. Subclasses restate frozen=True."""
+
+
+class Text(abc.ABC):
+    """A value that stands as text on the wire and means more than its letters."""
+
+    @classmethod
+    @abc.abstractmethod
+    def read(cls, text: str) -> Self:
+        """What `text` means. Raises ValueError with what is wrong, in words that follow the field's name."""
 
 
 def given(value: Value | UnsetType, otherwise: Value) -> Value:
@@ -37,11 +51,25 @@ def decode(value: Any, shape: type[Shape], *, text: bool = False) -> Shape:
     """Turn parsed JSON (or, with `text`, parsed query parameters) into `shape`; unknown keys are ignored.
     Raises InputInvalid with one fault for each offending field."""
     try:
-        return msgspec.convert(value, shape, strict=not text)
+        return msgspec.convert(value, shape, strict=not text, dec_hook=_read)
     except msgspec.ValidationError as error:
         faults: Faults = []
         _walk(value, inspect.type_info(shape), "", faults, text)
-        raise InputInvalid(faults or [("", str(error))]) from None
+        raise InputInvalid(faults or [_unnamed(str(error))]) from None
+
+
+def _read(kind: type[Any], value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError("must be a string")
+    assert issubclass(kind, Text), f"{kind} cannot be read from the wire"
+    return kind.read(value)
+
+
+def _unnamed(message: str) -> tuple[str, str]:
+    """A fault that the decoder found and the walk did not, with the place that the decoder names."""
+    place = _PLACE.search(message)
+    field = place.group(1) if place else ""
+    return field, f'"{field or "value"}" is not valid: {_PLACE.sub("", message)}'
 
 
 def _walk(value: Any, kind: inspect.Type, path: str, faults: Faults, text: bool) -> None:
@@ -122,18 +150,26 @@ def _scalar_fault(value: Any, kind: inspect.Type, text: bool) -> str | None:
     if isinstance(kind, inspect.EnumType):
         return None if _names_member(value, kind.cls) else _one_of(each.value for each in kind.cls)
     if isinstance(kind, inspect.DateTimeType):
-        return None if _converts(value, kind) else "must be in ISO 8601 date format"
+        return None if _is_moment(value) else "must be in ISO 8601 date format"
+    if isinstance(kind, inspect.CustomType):
+        return _text_fault(value, kind.cls)
     return None
 
 
-def _converts(value: Any, kind: inspect.DateTimeType) -> bool:
-    import datetime
-
+def _text_fault(value: Any, kind: type[Any]) -> str | None:
     try:
-        msgspec.convert(value, datetime.datetime)
+        _read(kind, value)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _is_moment(value: Any) -> bool:
+    try:
+        msgspec.convert(value, dt.datetime)
     except msgspec.ValidationError:
         return False
-    return kind is not None
+    return True
 
 
 def _names_member(value: Any, members: type[enum.Enum]) -> bool:
@@ -158,15 +194,9 @@ def _string_fault(value: Any, kind: inspect.StrType) -> str | None:
         return f"length must be at least {kind.min_length} characters long"
     if kind.max_length is not None and len(value) > kind.max_length:
         return f"length must be less than or equal to {kind.max_length} characters long"
-    if kind.pattern and not _matches(kind.pattern, value):
+    if kind.pattern and not re.search(kind.pattern, value):
         return f'with value "{value}" fails to match the required pattern: /{kind.pattern}/'
     return None
-
-
-def _matches(pattern: str, value: str) -> bool:
-    import re
-
-    return re.search(pattern, value) is not None
 
 
 def _number_fault(value: Any, kind: inspect.IntType | inspect.FloatType, text: bool) -> str | None:
@@ -183,11 +213,8 @@ def _number_fault(value: Any, kind: inspect.IntType | inspect.FloatType, text: b
 
 
 def _number(value: Any, text: bool) -> float | None:
-    if text and isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if text and isinstance(value, str) and _NUMBER.fullmatch(value):
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return value
+    return value if abs(value) <= sys.float_info.max else None  # not so for NaN, either
