@@ -48,9 +48,9 @@ clean: ## remove what set-up made
 	.uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 $(SYNCED): pyproject.toml uv.lock | $(filter .uv/bin/uv,$(UV))
-	$(UV) sync --quiet --locked --no-dev --inexact --python $(PYTHON) --no-python-downloads
+	$(UV) sync --quiet --locked --no-dev --inexact --python $(PYTHON) --no-python-downloads --compile-bytecode
 	@touch $@
 
 $(SYNCED_DEV): pyproject.toml uv.lock | $(filter .uv/bin/uv,$(UV))
-	$(UV) sync --quiet --locked --python $(PYTHON) --no-python-downloads
+	$(UV) sync --quiet --locked --python $(PYTHON) --no-python-downloads --compile-bytecode
 	@touch $@ $(SYNCED)
