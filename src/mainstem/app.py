@@ -42,7 +42,6 @@ def utc_now() -> dt.datetime:
 
 def serve(settings: Settings) -> int:
     """Start everything on the data folder and return when it was told to stop."""
-    began = time.monotonic()
     folder = settings.data
     _make_folder(folder)
     lock = FolderLock(folder)
@@ -59,7 +58,7 @@ def serve(settings: Settings) -> int:
     for number in range(settings.workers):
         share = (number, settings.workers)
         parts.append(Part(f"delivery-{number}", 2, _delivery(settings, vault, share)))
-    Supervisor(parts, folder).run(lambda: _announce(settings, api, tracking, secret, began))
+    Supervisor(parts, folder).run(lambda: _announce(settings, api, tracking, secret))
     del lock
     return 0
 
@@ -185,14 +184,14 @@ def prepare(settings: Settings, vault: Vault) -> str:
     return secret
 
 
-def _announce(settings: Settings, api: Address, tracking: Address, secret: str, began: float) -> None:
+def _announce(settings: Settings, api: Address, tracking: Address, secret: str) -> None:
     """Say what runs where, once it answers."""
     scheme = "https" if settings.tls_cert else "http"
     for address in (api, tracking):
         _await_answer(address)
     lines = [
         "",
-        f"mainstem {__version__} is up ({time.monotonic() - began:.1f} s), data in {settings.data}",
+        f"mainstem {__version__} is up, data in {settings.data}",
         "",
         f"  Public API    {scheme}://{api}   (reference: {scheme}://{api}/docs)",
         f"  Tracking API  {scheme}://{tracking}",
