@@ -7,9 +7,7 @@
 Everything that a worker knows is in the queue; what it holds in memory is bounded and can be lost at any
 moment: a delivery then goes out again (at least once), and is counted once, when its outcome is saved.
 
-A storage turn saves what was settled, refreshes the snapshot and reads what is wanted, in one thread, while
-requests go on; what gathers meanwhile is the next turn's, so turns grow with the load. A destination shares
-with the others the event loop and these turns, and nothing that it could hold on to.
+A destination shares with the others the event loop and the storage turns, and nothing that it could hold on to.
 """
 
 from __future__ import annotations
@@ -25,17 +23,17 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-import msgspec
 from aiohttp import ClientSession
 
 from mainstem.delivery.outbound import Outbound, Read
 from mainstem.delivery.retry import Backoff, final_reason, is_over, next_attempt
+from mainstem.delivery.storage import Storage, Turn
 from mainstem.destinations import CONNECTORS
 from mainstem.destinations.base import Destination, Message, Perform, Rejected, Retryable
 from mainstem.destinations.network import open_session
 from mainstem.errors import EngineUnavailable
-from mainstem.model.outcome import OutcomeKey, Stage, success_reason
-from mainstem.model.ports import Delivery, DeliveryQueue, NewDeadLetter, Retry, Settled
+from mainstem.model.outcome import Stage, success_reason
+from mainstem.model.ports import Delivery, DeliveryQueue, NewDeadLetter, Retry
 from mainstem.model.snapshot import DestinationConfig, LiveSnapshot
 from mainstem.settings import Settings
 
@@ -44,24 +42,9 @@ log = logging.getLogger(__name__)
 FINISH_SECONDS: Final = 4.5  # after a stop: for what is in flight
 STOP_SECONDS: Final = 5.2  # and for saving what came of it, if the store refuses
 POLL_SECONDS: Final = 0.5
-_GATHER_SECONDS: Final = 0.005
-_MAX_UNSAVED: Final = 2_000
 _MAX_READS: Final = 32
 _MOST_FILES: Final = 65_536
 _DROPPED: Final = "MESSAGE_REJECTED"
-
-
-class Turn(msgspec.Struct):
-    """One visit to storage: what to save and read, and what came of it."""
-
-    settled: Sequence[Settled]
-    retries: Sequence[Retry]
-    reads: Sequence[Read]
-    is_woken: bool
-    is_saved: bool = False
-    is_read: bool = False
-    found: Sequence[Sequence[Delivery]] = ()
-    waiting: Sequence[str] = ()
 
 
 class Worker:
@@ -84,19 +67,15 @@ class Worker:
         self._snapshot = snapshot
         self._settings = settings
         self._stop = stop
-        self._share = share
         self._connectors = connectors
         self._now_ms = now_ms
         self._backoff = Backoff.of(settings, jitter)
         self._outbounds: dict[str, Outbound] = {}
         self._wanting: dict[str, None] = {}  # destinations to be looked at in the next turn, in order
-        self._settled: dict[int, Settled] = {}  # not yet saved
-        self._retries: dict[int, Retry] = {}  # not yet saved
         self._tasks: set[asyncio.Task[None]] = set()
         self._needed = asyncio.Event()
-        self._is_gathering = False
+        self._storage = Storage(queue, snapshot, share, self._needed.set)
         self._is_woken = True
-        self._is_available = True
         self._fault: BaseException | None = None
         self._http: ClientSession
 
@@ -104,8 +83,8 @@ class Worker:
         """Work until `stop` is set, then finish what is in flight and save it."""
         ended = threading.Event()
         loop = asyncio.get_running_loop()
-        threads = ThreadPoolExecutor(2, thread_name_prefix="delivery")
-        listening = loop.run_in_executor(threads, self._listen, loop, ended)
+        thread = ThreadPoolExecutor(1, thread_name_prefix="delivery-wait")
+        listening = loop.run_in_executor(thread, self._listen, loop, ended)
         listening.add_done_callback(self._ended)
         stopping = asyncio.create_task(self._wake_on_stop())
         try:
@@ -114,15 +93,16 @@ class Worker:
                 while not self._stop.is_set():
                     await self._needed.wait()
                     self._needed.clear()
-                    await self._turn(threads)
+                    await self._turn()
                 deadline = loop.time() + STOP_SECONDS
                 await self._finish()
-            await self._save_rest(threads, deadline)
+            await self._storage.save_rest(deadline, self._poll_seconds)
         finally:
             ended.set()
             stopping.cancel()
             await listening
-            threads.shutdown(wait=False)
+            thread.shutdown(wait=False)
+            self._storage.close()
 
     async def _wake_on_stop(self) -> None:
         await self._stop.wait()
@@ -151,20 +131,16 @@ class Worker:
         for outbound in self._outbounds.values():
             self._look(outbound)
 
-    # Storage turns
-
-    async def _turn(self, threads: ThreadPoolExecutor) -> None:
-        """Save, read and refresh in the storage thread, then take in what came."""
+    async def _turn(self) -> None:
+        """Save and read, take in what came, and start what may start."""
         if self._fault is not None:
             raise self._fault
         looked_at = self._next_wanting()
         reads = [read for each in looked_at if (read := self._wanted(each)) is not None]
-        turn = Turn(tuple(self._settled.values()), tuple(self._retries.values()), reads, self._is_woken)
-        self._is_woken = False
-        before = self._snapshot.current
-        await asyncio.get_running_loop().run_in_executor(threads, self._visit_storage, turn)
-        self._note_saved(turn)
-        if self._snapshot.current is not before:
+        is_woken, self._is_woken = self._is_woken, False
+        before, was_full = self._snapshot.current, self._storage.is_full
+        turn = await self._storage.turn(reads, is_woken=is_woken)
+        if self._snapshot.current is not before or was_full:
             self._look_at_all()
         for destination_id in turn.waiting:
             self._greet(destination_id)
@@ -172,7 +148,8 @@ class Worker:
             self._take_in(self._outbounds[read.destination_id], read, found)
         for outbound in looked_at:
             self._advance(outbound)
-        await self._pause_when_unavailable(turn)
+        if not turn.is_done:
+            await self._pause(turn)
 
     def _next_wanting(self) -> list[Outbound]:
         chosen = list(self._wanting)[:_MAX_READS]
@@ -183,83 +160,17 @@ class Worker:
         return [self._outbounds[each] for each in chosen if each in self._outbounds]
 
     def _wanted(self, outbound: Outbound) -> Read | None:
-        if len(self._settled) >= _MAX_UNSAVED or self._stop.is_set():
+        if self._storage.is_full or self._stop.is_set():
             return None
         return outbound.wanted(self._now_ms())
 
-    def _visit_storage(self, turn: Turn) -> None:
-        """Runs in the storage thread. Deliveries are read before the snapshot, so that a destination which a
-        delivery names is in the snapshot, unless it was deleted."""
-        try:
-            if turn.settled or turn.retries:
-                self._queue.settle(turn.settled, turn.retries)
-            turn.is_saved = True
-        except EngineUnavailable as error:
-            self._note_unavailable(error)
-        try:
-            turn.waiting = self._queue.destinations() if turn.is_woken else ()
-            turn.found = [self._fetch(read) for read in turn.reads]
-            self._snapshot.refresh()
-            turn.is_read = True
-        except EngineUnavailable as error:
-            turn.waiting = ()
-            self._note_unavailable(error)
-
-    def _fetch(self, read: Read) -> Sequence[Delivery]:
-        if read.ids:
-            return self._queue.get(read.ids)
-        return self._queue.take(read.destination_id, read.after, read.limit, self._share)
-
-    def _note_unavailable(self, error: EngineUnavailable) -> None:
-        if self._is_available:
-            self._is_available = False
-            log.error("deliveries: the store cannot be used now, trying again: %s", error)
-
-    async def _pause_when_unavailable(self, turn: Turn) -> None:
-        if turn.is_saved and turn.is_read:
-            if not self._is_available:
-                self._is_available = True
-                log.warning("deliveries: the store can be used again")
-            return
+    async def _pause(self, turn: Turn) -> None:
+        """The store refused: wait a moment, then do again what was not done."""
         self._is_woken = self._is_woken or turn.is_woken
         self._needed.set()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._poll_seconds):
                 await self._stop.wait()
-
-    def _note_saved(self, turn: Turn) -> None:
-        if not turn.is_saved:
-            return
-        was_full = len(self._settled) >= _MAX_UNSAVED
-        for settled in turn.settled:
-            del self._settled[settled.id]
-        for retry in turn.retries:
-            if self._retries.get(retry.id) is retry:
-                del self._retries[retry.id]
-        if was_full:
-            self._look_at_all()
-
-    def _save_soon(self) -> None:
-        """Save within a few milliseconds, with what else is settled by then."""
-        if not self._is_gathering:
-            self._is_gathering = True
-            asyncio.get_running_loop().call_later(_GATHER_SECONDS, self._gathered)
-
-    def _gathered(self) -> None:
-        self._is_gathering = False
-        self._needed.set()
-
-    async def _save_rest(self, threads: ThreadPoolExecutor, deadline: float) -> None:
-        """Save what is left, again and again until the deadline if the store refuses."""
-        turn = Turn(tuple(self._settled.values()), tuple(self._retries.values()), (), is_woken=False)
-        await asyncio.get_running_loop().run_in_executor(threads, self._visit_storage, turn)
-        while not turn.is_saved and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(self._poll_seconds)
-            await asyncio.get_running_loop().run_in_executor(threads, self._visit_storage, turn)
-        if not turn.is_saved:
-            log.error("deliveries: %d outcomes could not be saved; these go out again", len(turn.settled))
-
-    # One destination
 
     def _greet(self, destination_id: str) -> None:
         """A destination has deliveries waiting, new ones perhaps."""
@@ -280,7 +191,7 @@ class Worker:
         outbound.follow(self._find_config(outbound.id))
         if read.epoch != outbound.epoch:
             return
-        deliveries = [self._as_last_noted(each) for each in found if each.id not in self._settled]
+        deliveries = self._storage.still_waiting(found)
         if outbound.config is None:
             self._drop(deliveries)
             outbound.page_read(read, found)
@@ -293,14 +204,6 @@ class Worker:
             for delivery in deliveries:
                 outbound.lanes.add(delivery, now_ms)
             outbound.page_read(read, found)
-
-    def _as_last_noted(self, delivery: Delivery) -> Delivery:
-        """The delivery with a retry that could not be saved yet."""
-        retry = self._retries.get(delivery.id)
-        if retry is None:
-            return delivery
-        noted = (retry.attempts, retry.due_at_ms, retry.first_attempt_at_ms, retry.progress, retry.reason)
-        return Delivery(delivery.id, delivery.new, *noted)
 
     def _advance(self, outbound: Outbound) -> None:
         """Start what may start, and see to it that the destination is looked at again in time."""
@@ -333,7 +236,7 @@ class Worker:
         for delivery in deliveries:
             if is_over(delivery, outbound.health.down_since_ms, self._backoff, now_ms):
                 reason = final_reason(delivery.reason)
-                self._settle(delivery, Stage.FAILED_DELIVERY, reason, max(0, delivery.attempts - 1))
+                self._storage.note_settled(delivery, Stage.FAILED_DELIVERY, reason, max(0, delivery.attempts - 1))
             else:
                 firsts.setdefault(delivery.new.lane, delivery)
         if firsts:
@@ -347,12 +250,10 @@ class Worker:
         """Drop what waits for a destination that was disabled or deleted meanwhile. It counts as failed
         delivery, MESSAGE_REJECTED ("request was blocked"), so that the sums still agree. (Judgement.)"""
         for delivery in deliveries:
-            self._settle(delivery, Stage.FAILED_DELIVERY, _DROPPED, max(0, delivery.attempts - 1))
-
-    # One delivery
+            self._storage.note_settled(delivery, Stage.FAILED_DELIVERY, _DROPPED, max(0, delivery.attempts - 1))
 
     def _start_ready(self, outbound: Outbound) -> None:
-        while outbound.may_start and len(self._settled) < _MAX_UNSAVED and not self._stop.is_set():
+        while outbound.may_start and not self._storage.is_full and not self._stop.is_set():
             delivery = outbound.lanes.start()
             if delivery is None:
                 return
@@ -448,11 +349,11 @@ class Worker:
         """The delivery reached its end: it was taken, refused, or broke the connector."""
         if end is None:
             reason = success_reason(delivery.attempts + 1)
-            self._settle(delivery, Stage.SUCCESSFUL_DELIVERY, reason, delivery.attempts)
+            self._storage.note_settled(delivery, Stage.SUCCESSFUL_DELIVERY, reason, delivery.attempts)
         elif isinstance(end, Rejected):
-            self._settle(delivery, Stage.FAILED_DELIVERY, end.reason, delivery.attempts)
+            self._storage.note_settled(delivery, Stage.FAILED_DELIVERY, end.reason, delivery.attempts)
         else:
-            self._settle(delivery, Stage.FAILED_DELIVERY, "INTERNAL", delivery.attempts, end)
+            self._storage.note_settled(delivery, Stage.FAILED_DELIVERY, "INTERNAL", delivery.attempts, end)
             return
         if outbound.answered():
             log.warning("destination %s is up again", outbound.id)
@@ -464,23 +365,12 @@ class Worker:
             outbound.reread()
         retry = next_attempt(delivery, failure, self._backoff, now_ms)
         if retry is None:
-            self._settle(delivery, Stage.FAILED_DELIVERY, final_reason(failure.reason), delivery.attempts)
+            self._storage.note_settled(
+                delivery, Stage.FAILED_DELIVERY, final_reason(failure.reason), delivery.attempts
+            )
         else:
-            self._retries[delivery.id] = retry
-            self._save_soon()
+            self._storage.note_retry(retry)
         return retry
-
-    def _settle(
-        self, delivery: Delivery, stage: Stage, reason: str, retries: int, dead: NewDeadLetter | None = None
-    ) -> None:
-        new = delivery.new
-        key = OutcomeKey(
-            new.received_at_ms // 60_000, new.source_id, new.destination_id, stage, reason, new.event_type,
-            new.event_name, new.app_version,
-        )  # fmt: skip
-        self._retries.pop(delivery.id, None)
-        self._settled[delivery.id] = Settled(delivery.id, key, retries, dead)
-        self._save_soon()
 
     async def _finish(self) -> None:
         """Wait for what is in flight, then give up on it: it stays queued."""
