@@ -33,8 +33,10 @@ def free_ports(count: int) -> list[int]:
 
 
 def clean_environment(more: Mapping[str, str]) -> dict[str, str]:
-    """The environment without anybody's own MAINSTEM_ variables, and with `more`."""
+    """The environment without anybody's own MAINSTEM_ variables, and with `more`. Compiled modules are kept, as
+    on a user's machine, whatever this machine is set to: a start takes half the time with them."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("MAINSTEM_")}
+    own.pop("PYTHONDONTWRITEBYTECODE", None)
     return {**own, **more}
 
 

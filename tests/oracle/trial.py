@@ -7,6 +7,7 @@ The verdict compares what was acknowledged with what arrived, and both with what
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import time
@@ -79,10 +80,9 @@ class Trial:
     def kill_all(self) -> None:
         """SIGKILL the supervisor and wait until its children, which end by themselves, are gone; nothing is
         started again."""
-        everyone = self.server.processes().values()
         self.kills.append(Kill(SUPERVISOR, time.monotonic()))
         self.server.kill()
-        until("the children end with their supervisor", lambda: not any(map(_is_alive, everyone)), BACK_SECONDS)
+        until("the children end with their supervisor", self._is_folder_free, BACK_SECONDS)
 
     def find_process(self, name: str) -> int:
         """The process id of a part, once it runs (again)."""
@@ -96,6 +96,15 @@ class Trial:
 
         until(f"{name} runs", runs, BACK_SECONDS)
         return found[0]
+
+    def _is_folder_free(self) -> bool:
+        """True when no process of the server holds its lock on the folder any more."""
+        with (self.server.data / "serve.lock").open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
 
     def judge(self) -> str:
         """End the load, let the queue drain, compare, and say in one line what came of it."""
