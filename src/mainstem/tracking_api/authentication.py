@@ -10,6 +10,7 @@ import base64
 import binascii
 import functools
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 _WELL_FORMED: Final = re.compile(r"[A-Za-z0-9_-]{20,64}")
@@ -21,14 +22,17 @@ def is_well_formed(write_key: str) -> bool:
     return _WELL_FORMED.fullmatch(write_key) is not None
 
 
-def choose_write_key(authorization: str | None, body_key: Any) -> str:
+def choose_write_key(authorization: str | None, find_in_body: Callable[[], Any]) -> str:
     """The write key of a request, "" when there is none. When header and body name one, the header's counts.
 
     A Bearer token is not checked, for no source can enforce OAuth yet: the body's key counts alone, as it does
     with any other scheme and with a header that cannot be read.
     """
     header_key = basic_write_key(authorization) if authorization else ""
-    return header_key or (body_key if isinstance(body_key, str) else "")
+    if header_key:
+        return header_key
+    body_key = find_in_body()
+    return body_key if isinstance(body_key, str) else ""
 
 
 def basic_write_key(authorization: str) -> str:

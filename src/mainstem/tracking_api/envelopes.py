@@ -17,15 +17,23 @@ from mainstem.tracking_api.answers import MALFORMED_JSON, OVER_LIMIT, Refused
 
 
 class Envelope(msgspec.Struct, gc=False):
-    """The top level of a body. `items` is empty unless the body is a batch whose `batch` is an array."""
+    """The top level of a body."""
 
     write_key: Any = msgspec.field(default=None, name="writeKey")
+
+    def find_write_key(self) -> Any:
+        """The write key in the body, of any type, None when there is none."""
+        return self.write_key
 
 
 class BatchEnvelope(Envelope, gc=False):
     """The top level of a batch; its items are checked but not read."""
 
     items: list[msgspec.Raw] = msgspec.field(default_factory=list, name="batch")
+
+    def find_write_key(self) -> Any:
+        """Some clients repeat the key in each item; without one in the envelope the first such counts."""
+        return self.write_key if self.write_key is not None else _key_of_items(self.items)
 
 
 class _Item(msgspec.Struct):
@@ -37,43 +45,47 @@ _batch: Final = msgspec.json.Decoder(BatchEnvelope)
 _item: Final = msgspec.json.Decoder(_Item)
 
 
-def parse(body: bytes, *, is_batch: bool) -> tuple[bytes, Any]:
-    """Return the body and the write key in it, None when there is none.
+def parse(body: bytes, *, is_batch: bool) -> tuple[bytes, Envelope]:
+    """Return the body and its top level.
 
     The body comes back as it was, but for half surrogate pairs (browsers escape them when a script cuts an
     emoji in two) and a byte order mark, which JSON readers stumble over: those are mended. Raises Refused when
     it is no JSON object, is nested too deeply to be read, or holds an item over 32 KB.
     """
+    read = _read_batch if is_batch else _event.decode
     try:
-        return body, _checked(body, is_batch)
+        _check_encoding(body)
+        return body, read(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         mended = _mend(body)
     except RecursionError:
         raise Refused(MALFORMED_JSON) from None
     try:
-        return mended, _checked(mended, is_batch)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return mended, read(mended)
+    except (msgspec.DecodeError, RecursionError):
         raise Refused(MALFORMED_JSON) from None
 
 
-def _checked(body: bytes, is_batch: bool) -> Any:
+def _check_encoding(body: bytes) -> None:
+    """Raises UnicodeDecodeError. The decoder does not look into strings that it skips."""
     if not body.isascii():
-        body.decode()  # the decoder does not look into strings that it skips
-    return _batch_key(body) if is_batch else _event.decode(body).write_key
+        body.decode()
 
 
-def _batch_key(body: bytes) -> Any:
+def _read_batch(body: bytes) -> Envelope:
     try:
         envelope = _batch.decode(body)
     except msgspec.ValidationError:
-        return _event.decode(body).write_key  # `batch` is no array: the pipeline accounts for it
-    if len(body) > MAX_EVENT_BYTES and any(memoryview(item).nbytes > MAX_EVENT_BYTES for item in envelope.items):
+        return _event.decode(body)  # `batch` is no array: the pipeline accounts for it
+    if (
+        len(body) > MAX_EVENT_BYTES
+        and max([memoryview(each).nbytes for each in envelope.items], default=0) > MAX_EVENT_BYTES
+    ):
         raise Refused(OVER_LIMIT)
-    return envelope.write_key if envelope.write_key is not None else _key_of_items(envelope.items)
+    return envelope
 
 
 def _key_of_items(items: list[msgspec.Raw]) -> Any:
-    """Some clients repeat the key in each item; without one in the envelope the first such counts."""
     for item in items:
         try:
             key = _item.decode(item).write_key

@@ -30,8 +30,8 @@ def receive(kind: str, channel: str) -> Handler:
 
     async def handler(intake: Intake, scope: Scope, protocol: HttpProtocol) -> Answer:
         headers = scope.headers
-        body, body_key = parse(await read_body(protocol, headers, limit_bytes), is_batch=is_batch)
-        write_key = choose_write_key(headers.get("authorization"), body_key)
+        body, envelope = parse(await read_body(protocol, headers, limit_bytes), is_batch=is_batch)
+        write_key = choose_write_key(headers.get("authorization"), envelope.find_write_key)
         return await intake.accept(kind, channel, intake.peers.address(scope.client, headers), write_key, body)
 
     return handler

@@ -34,10 +34,10 @@ def receive_pixel(kind: str) -> Handler:
 
     async def handler(intake: Intake, scope: Scope, _: HttpProtocol) -> Answer:
         try:
-            body, write_key = read_query(scope.query_string)
+            body, query_key = read_query(scope.query_string)
         except Refused:
             return IMAGE
-        write_key = choose_write_key(scope.headers.get("authorization"), write_key)
+        write_key = choose_write_key(scope.headers.get("authorization"), lambda: query_key)
         await intake.accept(kind, "browser", intake.peers.address(scope.client, scope.headers), write_key, body)
         return IMAGE
 
@@ -59,7 +59,8 @@ def read_query(query: str) -> tuple[bytes, str]:
     body = _decode(data) if data else msgspec.json.encode(nest(pairs))
     if len(body) > MAX_EVENT_BYTES:
         raise Refused(OVER_LIMIT)
-    body, key = parse(body, is_batch=False)
+    body, envelope = parse(body, is_batch=False)
+    key = envelope.find_write_key()
     return body, key if isinstance(key, str) else parameters.get("writeKey", "")
 
 
