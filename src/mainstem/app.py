@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
-import signal
+import socket
 import sys
 import threading
 import time
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from granian.constants import HTTPModes, Interfaces
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
@@ -24,13 +24,13 @@ from mainstem.engines.sqlite_control import Migration, SqliteControl
 from mainstem.engines.sqlite_events import SqliteEventLog
 from mainstem.engines.sqlite_flow import SqliteFlow
 from mainstem.engines.sqlite_snapshot import SqliteSnapshotStore
-from mainstem.errors import MainstemError
+from mainstem.errors import MainstemError, SettingsError
 from mainstem.model.snapshot import LiveSnapshot
 from mainstem.public_api import labels, workspaces
 from mainstem.public_api.http import PublicApi
 from mainstem.rest import audit, tokens
 from mainstem.rest.tokens import Access
-from mainstem.serve import FolderLock, Part, Supervisor, chosen
+from mainstem.serve import FolderLock, Part, Supervisor, free_addresses
 from mainstem.settings import Address, Settings
 from mainstem.vault import Vault, open_vault
 
@@ -44,9 +44,9 @@ def serve(settings: Settings) -> int:
     """Start everything on the data folder and return when it was told to stop."""
     folder = settings.data
     _make_folder(folder)
+    _check_certificate(settings)
     lock = FolderLock(folder)
-    api = chosen(settings.api, "--api")
-    tracking = chosen(settings.tracking, "--tracking")
+    api, tracking = free_addresses({"--api": settings.api, "--tracking": settings.tracking})
     vault = open_vault(folder, settings.secret_key)
     secret = prepare(settings, vault)
     open_flow(settings).close()  # makes or migrates its file before several processes want it
@@ -58,7 +58,9 @@ def serve(settings: Settings) -> int:
     for number in range(settings.workers):
         share = (number, settings.workers)
         parts.append(Part(f"delivery-{number}", 2, _delivery(settings, vault, share)))
-    Supervisor(parts, folder).run(lambda: _announce(settings, api, tracking, secret))
+    Supervisor(parts, folder).run(
+        lambda: _answers(api) and _answers(tracking), lambda: _announce(settings, api, tracking, secret)
+    )
     del lock
     return 0
 
@@ -115,9 +117,9 @@ def run_tracking_api(settings: Settings, address: Address, vault: Vault, stop: t
 
 def run_pipeline(settings: Settings, vault: Vault, stop: threading.Event) -> None:
     """The life of the pipeline's process."""
-    process.process(
-        open_event_log(settings), open_flow(settings).pipeline, open_snapshot(settings, vault), stop, time.time
-    )
+    log = open_event_log(settings)
+    _when(stop, log.wake)  # an idle pipeline sleeps on the log
+    process.process(log, open_flow(settings).pipeline, open_snapshot(settings, vault), stop, time.time)
 
 
 def run_delivery(settings: Settings, vault: Vault, share: tuple[int, int], stop: threading.Event) -> None:
@@ -132,8 +134,8 @@ def _delivery(settings: Settings, vault: Vault, share: tuple[int, int]) -> Calla
 async def _serve_http(
     settings: Settings, address: Address, app: Any, interface: Interfaces, stop: threading.Event
 ) -> None:
-    stopped = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    stopped, loop = asyncio.Event(), asyncio.get_running_loop()
+    _when(stop, lambda: loop.call_soon_threadsafe(stopped.set))
     server = Server(
         app,
         address=address.host,
@@ -146,14 +148,39 @@ async def _serve_http(
         log_enabled=False,
         ssl_cert=settings.tls_cert,
         ssl_key=settings.tls_key,
+        ssl_protocol_min=SSLProtocols.tls12,
     )
     serving = asyncio.create_task(server.serve())
-    if not stop.is_set():
-        await asyncio.wait([serving, asyncio.create_task(stopped.wait())], return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait([serving, asyncio.create_task(stopped.wait())], return_when=asyncio.FIRST_COMPLETED)
     if serving.done():
         raise MainstemError(f"the server on {address} ended by itself") from serving.exception()
     server.stop()  # type: ignore[no-untyped-call]  # granian does not annotate it
     await serving
+
+
+def _when(stop: threading.Event, act: Callable[[], object]) -> None:
+    """Call `act` from a thread once `stop` is set."""
+
+    def wait() -> None:
+        stop.wait()
+        with contextlib.suppress(RuntimeError):  # the event loop ended by itself
+            act()
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _check_certificate(settings: Settings) -> None:
+    """Raises SettingsError when certificate and key cannot be used, before any process is started."""
+    if not settings.tls_cert or not settings.tls_key:
+        return
+    import ssl  # only where TLS is wanted
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key, password="")  # never ask at a terminal
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or "cannot be read"
+        raise SettingsError(f"--tls-cert and --tls-key: {reason}") from None
 
 
 def _make_folder(folder: Path) -> None:
@@ -185,10 +212,8 @@ def prepare(settings: Settings, vault: Vault) -> str:
 
 
 def _announce(settings: Settings, api: Address, tracking: Address, secret: str) -> None:
-    """Say what runs where, once it answers."""
+    """Say what runs where."""
     scheme = "https" if settings.tls_cert else "http"
-    for address in (api, tracking):
-        _await_answer(address)
     lines = [
         "",
         f"mainstem {__version__} is up, data in {settings.data}",
@@ -200,8 +225,9 @@ def _announce(settings: Settings, api: Address, tracking: Address, secret: str) 
     if secret:
         lines += _first_words(settings, f"{scheme}://{api}", f"{scheme}://{tracking}", secret)
     lines.append("Ctrl-C stops it.")
-    sys.stdout.write("\n".join(lines) + "\n")
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):  # nobody reads it any more, which is no reason to stop
+        sys.stdout.write("\n".join(lines) + "\n")
+        sys.stdout.flush()
 
 
 def _first_words(settings: Settings, api: str, tracking: str, secret: str) -> list[str]:
@@ -226,15 +252,11 @@ def _first_words(settings: Settings, api: str, tracking: str, secret: str) -> li
     ]
 
 
-def _await_answer(address: Address) -> None:
-    import socket  # only here, and only at start
-
+def _answers(address: Address) -> bool:
+    """Whether somebody listens there."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104  # compared, not bound
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection((host, address.port), timeout=1).close()
-        except OSError:
-            time.sleep(0.01)
-        else:
-            return
+    try:
+        socket.create_connection((host, address.port), timeout=1).close()
+    except OSError:
+        return False
+    return True

@@ -3,6 +3,7 @@
     MainstemError
     ├── SettingsError          a flag or MAINSTEM_ variable is wrong; the program does not start
     ├── FolderInUse            another serve holds the data folder
+    ├── StartFailed            a process ends again and again before everything answers
     ├── EngineUnavailable      a store cannot be read or written now; the caller may try again
     └── ApiError               an answer of the Public API: status, type, message, field
         ├── BadRequest 400 · Unauthorized 401 · Forbidden 403 · NotFound 404 · MethodNotAllowed 405
@@ -30,6 +31,10 @@ class SettingsError(MainstemError):
 
 class FolderInUse(MainstemError):
     """Another `mainstem serve` holds this data folder."""
+
+
+class StartFailed(MainstemError):
+    """A process that `serve` starts ends again and again, or does not answer in time; all were stopped."""
 
 
 class EngineUnavailable(MainstemError):

@@ -113,6 +113,10 @@ class SqliteEventLog:
         wait on a log: the pipeline."""
         self._doorbell.wait(timeout_seconds)
 
+    def wake(self) -> None:
+        """Make the present or the next `wait` return."""
+        self._doorbell.ring()
+
     def prune(self, through: int) -> None:
         """Forget blocks up to and including `through`, in steps of about 4 MB, so that appends get in between."""
         pruning = _BlockFile(self._path, _nothing_processed, 0)
