@@ -46,8 +46,16 @@ def serve(settings: Settings) -> int:
     _make_folder(folder)
     _check_certificate(settings)
     lock = FolderLock(folder)
+    try:
+        _serve(settings)
+    finally:
+        lock.release()
+    return 0
+
+
+def _serve(settings: Settings) -> None:
     api, tracking = free_addresses({"--api": settings.api, "--tracking": settings.tracking})
-    vault = open_vault(folder, settings.secret_key)
+    vault = open_vault(settings.data, settings.secret_key)
     secret = prepare(settings, vault)
     open_flow(settings).close()  # makes or migrates its file before several processes want it
     parts = [
@@ -58,11 +66,9 @@ def serve(settings: Settings) -> int:
     for number in range(settings.workers):
         share = (number, settings.workers)
         parts.append(Part(f"delivery-{number}", 2, _delivery(settings, vault, share)))
-    Supervisor(parts, folder).run(
+    Supervisor(parts, settings.data).run(
         lambda: _answers(api) and _answers(tracking), lambda: _announce(settings, api, tracking, secret)
     )
-    del lock
-    return 0
 
 
 def migrate(settings: Settings) -> list[Migration]:

@@ -71,11 +71,16 @@ class FolderLock:
             self._file.seek(0)
             holder = self._file.read().strip() or "unknown"
             if _alive(holder) or time.monotonic() > deadline:
+                self._file.close()
                 raise FolderInUse(f"{folder} is in use by another mainstem serve (process {holder})")
             time.sleep(0.05)
         self._file.truncate(0)
         self._file.write(str(os.getpid()))
         self._file.flush()
+
+    def release(self) -> None:
+        """Let go of it; children that still run hold on."""
+        self._file.close()
 
     def _taken(self) -> bool:
         try:
