@@ -118,9 +118,10 @@ class RunningServer:
         self._process.kill()
         self._process.wait()
 
-    def start_again(self) -> None:
-        """Start once more, on the same folder and ports, after `kill` or `stop`."""
+    def start_again(self, **variables: str) -> None:
+        """Start once more, on the same folder and ports, after `kill` or `stop`; with other settings if given."""
         assert self._process.poll() is not None
+        self._variables.update(variables)
         self._process = self._started()
 
     def stop(self) -> int:

@@ -43,3 +43,15 @@ def test_without_a_kill_every_event_arrives_exactly_once(tmp_path: Path, report:
     with trial(tmp_path, SEED + 2) as running:
         running.generator.wait_for_more(1000)
         report(running.judge())
+
+
+def test_order_is_kept_and_nothing_is_sent_twice_while_the_number_of_workers_changes(
+    tmp_path: Path, report: Callable[[str], None]
+) -> None:
+    with trial(tmp_path, SEED + 3) as running:
+        for workers in ("4", "1", "3"):
+            running.generator.wait_for_more(150)
+            assert running.server.stop() == 0
+            running.server.start_again(MAINSTEM_WORKERS=workers)
+        running.generator.wait_for_more(150)
+        report(running.judge())

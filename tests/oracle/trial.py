@@ -20,6 +20,7 @@ from typing import Any
 
 from journeys.public_api import Connection, PublicApi
 from journeys.running import RunningServer
+from mainstem.engines.sqlite_events import SqliteEventLog
 from mainstem.engines.sqlite_flow import SqliteFlow
 from oracle.comparison import Findings, compare
 from oracle.generator import Generator
@@ -112,7 +113,14 @@ class Trial:
             return self._judge()
         except AssertionError as fault:
             kills = " ".join(f"{each.name}@{each.at - self.kills[0].at:.2f}" for each in self.kills)
-            story = [str(fault), f"seed {self.seed}; kills: {kills}", *self.notes, self.server.log_tail(100)]
+            healthy = compare(self.generator.acknowledged(), self.sink.arrivals(HEALTHY))
+            story = [
+                str(fault),
+                f"at the {HEALTHY} webhook\n{healthy}",
+                f"seed {self.seed}; kills: {kills}",
+                *self.notes,
+                self.server.log_tail(100),
+            ]
             raise AssertionError("\n".join(story)) from fault
 
     def _judge(self) -> str:
@@ -120,7 +128,7 @@ class Trial:
         acknowledged = self.generator.acknowledged()
         assert len(acknowledged) == len(set(acknowledged)), "the generator acknowledged an event twice"
         self.server.wait_until_it_answers()
-        self._drain(len(acknowledged))
+        self._drain()
         kept = [each for each in acknowledged if each.name != LEFT_OUT]
         healthy, flaky = self._compare(HEALTHY, acknowledged), self._compare(FLAKY, kept)
         self._compare_attempts(HANGING, acknowledged)
@@ -133,14 +141,14 @@ class Trial:
             f"answers {dict(self.generator.statuses.most_common())}"
         )
 
-    def _drain(self, count: int) -> None:
-        received = {"total": -1}
-
-        def all_received() -> bool:
-            received.update(self._overview("successfully-received", self.webhooks[HEALTHY]))
-            return bool(received["total"] >= count)
-
-        until(lambda: f"{count} events are counted as received, {received['total']} so far", all_received)
+    def _drain(self) -> None:
+        """Wait until the pipeline has read the whole event log, and nothing waits for those who answer."""
+        log, flow = SqliteEventLog(self.server.data / "events.db"), SqliteFlow(self.server.data)
+        try:
+            until("the pipeline is through", lambda: flow.pipeline.position() >= log.newest())
+        finally:
+            flow.close()
+            log.close()
         for webhook in (HEALTHY, FLAKY):
             until(f"nothing waits for {webhook}", lambda each=webhook: not self._waiting(each))
 
@@ -238,11 +246,11 @@ def _connect(api: PublicApi, sink: Sink) -> dict[str, Connection]:
     return webhooks
 
 
-def until(what: str | Callable[[], str], met: Callable[[], bool], seconds: float = DRAIN_SECONDS) -> None:
+def until(what: str, met: Callable[[], bool], seconds: float = DRAIN_SECONDS) -> None:
     """Ask again and again until it is so; fail when it is not within `seconds`, which is far more than enough."""
     deadline = time.monotonic() + seconds
     while not met():
-        assert time.monotonic() < deadline, f"not so after {seconds} s: {what if isinstance(what, str) else what()}"
+        assert time.monotonic() < deadline, f"not so after {seconds} s: {what}"
         time.sleep(0.05)
 
 
