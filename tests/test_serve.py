@@ -110,9 +110,27 @@ def test_the_reference_page_and_the_contract_are_served_without_a_token(server: 
 
 
 def test_a_body_over_the_limit_is_413(server: RunningServer) -> None:
-    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
-    reply = httpx.post(f"{server.api_url}/labels", headers=headers, content=b"x" * (11 * 1024 * 1024))
-    assert (reply.status_code, reply.json()["errors"][0]["type"]) == (413, "payload-too-large")
+    headers = AUTHORIZED | {"Content-Type": "application/json"}
+    body = b"x" * (50 * 1024 * 1024)
+    for content in (body, (body[at : at + 65536] for at in range(0, len(body), 65536))):  # declared, and chunked
+        reply = httpx.post(f"{server.api_url}/labels", headers=headers, content=content)
+        assert (reply.status_code, reply.json()["errors"][0]["type"]) == (413, "payload-too-large")
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 200", "Transfer-Encoding: chunked"])
+def test_a_request_whose_connection_breaks_off_is_not_carried_out(server: RunningServer, framing: str) -> None:
+    body = b'{"label": {"key": "team", "value": "web"}}'
+    head = f"POST /labels HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n{framing}\r\n\r\n"
+    sent = body if "Length" in framing else b"%x\r\n%s\r\n" % (len(body), body)
+    url = httpx.URL(server.api_url)
+    with socket.create_connection((url.host, url.port)) as connection:
+        connection.sendall(head.encode() + sent)
+        connection.shutdown(socket.SHUT_WR)
+        connection.settimeout(5)
+        while connection.recv(1000):
+            pass
+    labels = httpx.get(f"{server.api_url}/labels", headers=AUTHORIZED).json()["data"]["labels"]
+    assert [label["value"] for label in labels] == ["dev", "prod"]
 
 
 def test_a_second_serve_on_the_same_folder_says_so_and_ends(

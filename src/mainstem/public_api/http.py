@@ -18,6 +18,11 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 THREADS: Final = 8
+READ_PAST_BYTES: Final = 64 * 1024 * 1024  # of a body that is too large, for clients that send all before they read
+
+
+class ClientLeft(Exception):
+    """The connection ended before the request was whole, so nobody knows what was meant."""
 
 
 class PublicApi:
@@ -30,7 +35,10 @@ class PublicApi:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         assert scope["type"] == "http"
-        request = await self._request(scope, receive)
+        try:
+            request = await self._request(scope, receive)
+        except ClientLeft:
+            return
         loop = asyncio.get_running_loop()
         answer = await loop.run_in_executor(self._threads, self._serve, request)
         headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers.items()]
@@ -53,14 +61,23 @@ class PublicApi:
         )
 
     async def _body(self, headers: list[tuple[str, str]], receive: Receive) -> bytes | None:
-        """The body, None when it is over the limit; what is over it is read past, never kept."""
-        declared = next((value for name, value in headers if name == "content-length"), "")
-        if declared.isdigit() and int(declared) > self._max_request_bytes:
+        """The body, None when it is over the limit; what is over it is read past, never kept. Raises ClientLeft
+        when it is cut short: a part of it may look like a whole."""
+        declared = next(
+            (int(value) for name, value in headers if name == "content-length" and value.isdecimal()), None
+        )
+        if declared is not None and declared > self._max_request_bytes:
             return None
-        body = bytearray()
-        while True:
+        body, size, more = bytearray(), 0, True
+        while more:
             message = await receive()
-            if len(body) <= self._max_request_bytes:
-                body += message.get("body", b"")
-            if not message.get("more_body", False) or message["type"] == "http.disconnect":
-                return bytes(body) if len(body) <= self._max_request_bytes else None
+            if message["type"] == "http.disconnect":
+                raise ClientLeft
+            part: bytes = message.get("body", b"")
+            size += len(part)
+            if size <= self._max_request_bytes:
+                body += part
+            more = message.get("more_body", False) and size <= self._max_request_bytes + READ_PAST_BYTES
+        if declared is not None and size < declared:
+            raise ClientLeft
+        return bytes(body) if size <= self._max_request_bytes else None
