@@ -34,6 +34,7 @@ check: $(SYNCED_DEV) ## style, types, layers and lock file
 	$(UV) lock --check
 
 bench: $(SYNCED_DEV) ## measure, print, and write docs/performance.md
+	scripts/install-bench
 	$(RUN)/python benchmarks/run.py $(ARGS)
 
 docs: $(SYNCED_DEV) ## write the generated reference

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 MAINSTEM = Path(sys.executable).with_name("mainstem")
-TOKEN = "owner-token-of-the-benchmarks"  # noqa: S105 - of an instance that lives for seconds
+TOKEN = "owner-token-of-the-benchmarks"
 WEBHOOKS = "54521fdc25e721e32a72ef04"
 HTTP_API = "iUM16Md8P2"
 

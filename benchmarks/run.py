@@ -60,9 +60,8 @@ def run(name: str) -> Results:
 
 def heading(load: float) -> str:
     """What was measured, where and when."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
-    changed = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True).stdout
-    state = commit.strip() + (" with changes" if changed.strip() else "")
+    changed = git("status", "--porcelain", "--", "src")
+    state = git("rev-parse", "--short", "HEAD") + (" with changes" if changed else "")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
     return (
         f"Measured {dt.datetime.now(dt.UTC):%Y-%m-%d} with `make bench` at commit {state}: {os.cpu_count()} cores "
@@ -71,13 +70,19 @@ def heading(load: float) -> str:
     )
 
 
+def git(*arguments: str) -> str:
+    """What git prints."""
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def processor() -> str:
     """The processor's name, as the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
 
 
 def scorecard(results: Mapping[str, Results]) -> str:
@@ -96,7 +101,39 @@ def details(results: Mapping[str, Results]) -> str:
 
 
 Row = tuple[str, str, str, str, Callable[[Results], str]]
-FIGURES: tuple[Row, ...] = ()
+
+
+def spread(result: Results, name: str) -> str:
+    """A median of the ingest benchmark with its range."""
+    low, high = result["range"][name]
+    return f"{result[name]:,g} ({low:,g} to {high:,g})"
+
+
+FIGURES: tuple[Row, ...] = (
+    ("5", "durable requests/s over nginx answering a constant, batch 1", "≥ 0.35", "ingest",
+     lambda r: spread(r, "batch_1_share_of_nginx")),
+    ("5", "requests/s a core, batch 1 (nginx beside it)", "≥ 12,000", "ingest",
+     lambda r: f"{spread(r, 'batch_1_requests_per_second')}; nginx {r['nginx_requests_per_second']:,g}"),
+    ("5", "events/s a core, batch 10", "", "ingest", lambda r: spread(r, "batch_10_events_per_second")),
+    ("5", "events/s a core, batch 100", "≥ 150,000", "ingest", lambda r: spread(r, "batch_100_events_per_second")),
+    ("6", "answer at half load, batch 1, p50 / p99 ms", "≤ 5 / ≤ 25", "ingest",
+     lambda r: f"{r['batch_1_p50_ms_at_half']:g} / {r['batch_1_p99_ms_at_half']:g}"),
+    ("7", "request in to webhook received, p50 / p99 ms, at 1,000 events/s", "p99 ≤ 250", "end_to_end",
+     lambda r: f"{r['delivered_p50_ms']:g} / {r['delivered_p99_ms']:g}"),
+    ("10", "start to first answer, s; processes", "≤ 2; 1 started by the user", "footprint",
+     lambda r: f"{r['start_to_first_answer_seconds']:g}; {r['processes']} under one command"),
+    ("10", "idle memory, MB (PSS); idle processor time, %", "≤ 150; ≤ 0.5", "footprint",
+     lambda r: f"{r['idle_memory_mb']:g}; {r['idle_cpu_percent']:g}"),
+    ("10", "installed size, MB", "≤ 200", "footprint", lambda r: f"{r['installed_mb']:g}"),
+    ("12", "event log, disk bytes over payload bytes", "≤ 1.5", "ingest",
+     lambda r: f"{r['disk_bytes_per_payload_byte']:g}"),
+    ("13", "pipeline, events/s a core: 3 filters, no delivery", "≥ 15,000", "pipeline",
+     lambda r: f"{r['events_per_second']:,} ({r['slowest']:,} to {r['fastest']:,})"),
+    ("-", "webhook deliveries/s a core, unsigned", "≥ 2,000", "delivery",
+     lambda r: f"{r['deliveries_per_second']:,} ({r['slowest']:,} to {r['fastest']:,})"),
+    ("8", "the same beside a dead and a hanging destination", "", "delivery",
+     lambda r: f"{r['beside_dead_and_hanging_per_second']:,}"),
+)  # fmt: skip
 
 
 if __name__ == "__main__":
