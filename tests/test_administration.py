@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from mainstem import app
+from mainstem import app, public_api
 from mainstem.__main__ import main
 from mainstem.engines.sqlite_control import SqliteControl
+from mainstem.errors import SettingsError
 from mainstem.rest import tokens
 from mainstem.settings import Settings
-from mainstem.vault import open_vault
+from mainstem.vault import Vault, open_vault
 
 
 @pytest.fixture
@@ -108,3 +109,28 @@ def test_help_names_every_setting_with_its_variable(capsys: pytest.CaptureFixtur
     for name in ("workers", "allow_private", "strict_write_keys"):
         assert f"--{name.replace('_', '-')}" in text_of_help
         assert f"MAINSTEM_{name.upper()}" in text_of_help.replace("\n", "")
+
+
+def test_a_start_under_another_key_is_refused(folder: Path) -> None:
+    with pytest.raises(SettingsError, match="not the one that it was written with"):
+        app.prepare(Settings(data=folder), Vault(b"k" * 32))
+    assert app.prepare(Settings(data=folder), open_vault(folder, "")) == ""
+
+
+@pytest.mark.parametrize(
+    ("overrides", "is_known"),
+    [
+        ({"createLabel": 5}, True),
+        ({"1234567890123456789012": 5}, True),
+        ({"1234567890123456789012:createLabel": 5}, True),
+        ({"createLable": 5}, False),
+        ({"1234567890123456789012:createLable": 5}, False),
+    ],
+)
+def test_a_raised_limit_of_an_unknown_operation_is_refused(overrides: dict[str, int], is_known: bool) -> None:
+    settings = Settings(rate_limit_overrides=overrides)
+    if is_known:
+        public_api.check_overrides(settings)
+    else:
+        with pytest.raises(SettingsError, match="createLable"):
+            public_api.check_overrides(settings)

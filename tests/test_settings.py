@@ -35,6 +35,14 @@ def test_an_unknown_variable_is_an_error_that_names_it() -> None:
         ({"rate_limits": "maybe"}, "--rate-limits"),
         ({"tls_cert": "/nowhere/cert.pem"}, "--tls-cert and --tls-key"),
         ({"rate_limit_overrides": "createLabel"}, "--rate-limit-overrides"),
+        ({"rate_limit_overrides": "createLabel=0"}, "--rate-limit-overrides"),
+        ({"workers": "65"}, "--workers: 1 to 64"),
+        ({"default_rate_limit": "0"}, "--default-rate-limit: 1 or more"),
+        ({"max_request_bytes": "-1"}, "--max-request-bytes"),
+        ({"delivery_concurrency": "0"}, "--delivery-concurrency"),
+        ({"retry_hours": "nan"}, "--retry-hours"),
+        ({"retry_cap_seconds": "inf"}, "--retry-cap-seconds"),
+        ({"retry_base_seconds": "-0.1"}, "--retry-base-seconds"),
     ],
 )
 def test_a_malformed_flag_is_an_error_that_names_it(flags: dict[str, str], named: str) -> None:
@@ -57,6 +65,17 @@ def test_loopback_is_known_in_every_spelling(text: str, loopback: bool) -> None:
     address = parse_address(text)
     assert address.is_loopback is loopback
     assert str(address) == text
+
+
+def test_an_owner_token_is_taken_without_the_blanks_around_it() -> None:
+    assert read_settings({}, {"MAINSTEM_OWNER_TOKEN": " abc\n"}).owner_token == "abc"
+
+
+@pytest.mark.parametrize("token", ["a b", "t\u00f6ken", "a\x00b", "a\tb"])
+def test_an_owner_token_that_no_client_can_send_is_refused_without_showing_it(token: str) -> None:
+    with pytest.raises(SettingsError, match="MAINSTEM_OWNER_TOKEN") as refused:
+        read_settings({}, {"MAINSTEM_OWNER_TOKEN": token})
+    assert token not in str(refused.value)
 
 
 def test_overrides_of_limits_are_read() -> None:

@@ -46,6 +46,13 @@ def test_the_first_start_makes_a_key_that_only_its_owner_reads(tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == ["secret.key"]
 
 
+def test_a_folder_that_lost_its_key_gets_no_new_one(tmp_path: Path) -> None:
+    (tmp_path / "control.db").touch()
+    with pytest.raises(SettingsError, match=r"secret\.key is missing"):
+        open_vault(tmp_path, "")
+    assert not (tmp_path / "secret.key").exists()
+
+
 @pytest.mark.parametrize("key", ["short", "AAAA", "!" * 44])
 def test_a_malformed_key_is_an_error_that_names_the_variable(tmp_path: Path, key: str) -> None:
     with pytest.raises(SettingsError, match="MAINSTEM_SECRET_KEY"):

@@ -54,6 +54,7 @@ def serve(settings: Settings) -> int:
 
 
 def _serve(settings: Settings) -> None:
+    public_api.check_overrides(settings)
     api, tracking = free_addresses({"--api": settings.api, "--tracking": settings.tracking})
     vault = open_vault(settings.data, settings.secret_key)
     secret = prepare(settings, vault)
@@ -198,11 +199,16 @@ def _make_folder(folder: Path) -> None:
 
 def prepare(settings: Settings, vault: Vault) -> str:
     """Migrate, and on the first start make the workspace and its owner token; returns the token's secret
-    then, "" on every later start."""
+    then, "" on every later start. Raises SettingsError when the folder was written under another key."""
     control = SqliteControl(settings.data)
     control.migrate()
     with control.transaction(writes=True) as db:
         if workspaces.find_first(db) is not None:
+            if not audit.is_kept_under(db, vault):
+                raise SettingsError(
+                    f"the key of {settings.data} is not the one that it was written with, or the end of its audit "
+                    "trail was changed; `mainstem audit verify` with the right key tells"
+                )
             secret = ""
         else:
             secret = settings.owner_token or tokens.new_secret()

@@ -7,6 +7,7 @@ An unknown MAINSTEM_ variable is an error, so that a misspelt one is not silentl
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -53,7 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     )
     api: Annotated[Address, Meta(description="HOST:PORT of the Public API.")] = Address("127.0.0.1", 8080)
     tracking: Annotated[Address, Meta(description="HOST:PORT of the Tracking API.")] = Address("127.0.0.1", 8090)
-    workers: Annotated[int, Meta(description="Number of delivery workers, 1 to 64.")] = 1
+    workers: Annotated[int, Meta(ge=1, le=64, description="Number of delivery workers, 1 to 64.")] = 1
     tls_cert: Annotated[Path | None, Meta(description="Certificate chain (PEM) for both servers.")] = None
     tls_key: Annotated[Path | None, Meta(description="Private key (PEM) of --tls-cert.")] = None
     allow_plain_http: Annotated[
@@ -69,7 +70,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ()
     rate_limits: Annotated[bool, Meta(description="on or off: the Public API's rate limits.")] = True
     default_rate_limit: Annotated[
-        int, Meta(description="Requests per minute, token and operation where the contract names no limit.")
+        int, Meta(ge=1, description="Requests per minute, token and operation where the contract names no limit.")
     ] = 1000
     rate_limit_overrides: Annotated[
         Mapping[str, int],
@@ -88,22 +89,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     secret_key: Annotated[
         str, Meta(description="Base64 of 32 bytes that seal secrets; default: a key file in the data folder.")
     ] = ""
-    max_request_bytes: Annotated[int, Meta(description="Largest body of a Public API call, in bytes.")] = (
+    max_request_bytes: Annotated[int, Meta(ge=1024, description="Largest body of a Public API call, in bytes.")] = (
         10 * 1024 * 1024
     )
     dedupe_max_ids: Annotated[
         int,
-        Meta(description="Most messageIds remembered per 24 hours for deduplication; about 16 bytes each."),
+        Meta(ge=1, description="Most messageIds remembered per 24 hours for deduplication; about 16 bytes each."),
     ] = 50_000_000
     event_log_max_bytes: Annotated[
-        int, Meta(description="Processed requests kept on the event log, in bytes; the oldest go first.")
+        int, Meta(ge=0, description="Processed requests kept on the event log, in bytes; the oldest go first.")
     ] = 1024 * 1024 * 1024
     delivery_concurrency: Annotated[
-        int, Meta(description="Requests in flight towards one destination, per delivery worker.")
+        int, Meta(ge=1, description="Requests in flight towards one destination, per delivery worker.")
     ] = 64
-    retry_hours: Annotated[float, Meta(description="How long a failing delivery is tried again, in hours.")] = 4.0
-    retry_base_seconds: Annotated[float, Meta(description="First wait before a retry, in seconds; doubles.")] = 30.0
-    retry_cap_seconds: Annotated[float, Meta(description="Longest wait between retries, in seconds.")] = 1800.0
+    retry_hours: Annotated[float, Meta(ge=0, description="How long a failing delivery is tried again, in hours.")] = (
+        4.0
+    )
+    retry_base_seconds: Annotated[
+        float, Meta(ge=0, description="First wait before a retry, in seconds; doubles.")
+    ] = 30.0
+    retry_cap_seconds: Annotated[float, Meta(ge=0, description="Longest wait between retries, in seconds.")] = 1800.0
 
 
 BARE_FLAGS: Final = frozenset({"allow_plain_http"})  # given without a value
@@ -145,6 +150,21 @@ def _parse_limits(text: str) -> dict[str, int]:
     return limits
 
 
+def _parse_token(text: str) -> str:
+    token = text.strip()
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise ValueError("visible ASCII characters are expected, without blanks between them")
+    return token
+
+
+def _bounded(name: str, number: float) -> float:
+    meta = _meta(name)
+    least, most = meta.ge or 0, meta.le or math.inf
+    if not least <= number <= most or math.isinf(number):
+        raise ValueError(f"{least} {'or more' if math.isinf(most) else f'to {most}'} is expected, not {number}")
+    return number
+
+
 def _parse(name: str, text: str) -> Any:
     default = getattr(Settings(), name)
     if isinstance(default, bool):
@@ -157,13 +177,19 @@ def _parse(name: str, text: str) -> Any:
         return _parse_networks(text)
     if name == "rate_limit_overrides":
         return _parse_limits(text)
-    return type(default)(text)
+    if name == "owner_token":
+        return _parse_token(text)
+    return _bounded(name, type(default)(text)) if isinstance(default, (int, float)) else text
 
 
 def describe(name: str) -> str:
     """The sentence of a setting."""
-    _, meta = get_args(get_type_hints(Settings, include_extras=True)[name])[:2]
-    return str(meta.description)
+    return str(_meta(name).description)
+
+
+def _meta(name: str) -> Meta:
+    meta: Meta = get_args(get_type_hints(Settings, include_extras=True)[name])[1]
+    return meta
 
 
 def shown(value: Any) -> str:
@@ -213,8 +239,6 @@ def _parsed(shown: str, name: str, text: str) -> Any:
 
 
 def _check(settings: Settings) -> None:
-    if not 1 <= settings.workers <= 64:
-        raise SettingsError(f"--workers: 1 to 64 is expected, not {settings.workers}")
     if bool(settings.tls_cert) != bool(settings.tls_key):
         raise SettingsError("--tls-cert and --tls-key go together")
     for name in ("tls_cert", "tls_key"):

@@ -65,6 +65,8 @@ def open_vault(folder: Path, secret_key: str) -> Vault:
         return Vault(_decoded("MAINSTEM_SECRET_KEY", secret_key))
     path = folder / "secret.key"
     if not path.exists():
+        if any(folder.glob("*.db")):
+            raise SettingsError(f"{path} is missing; what is sealed in this folder cannot be read without it")
         _write_key(path)
     return Vault(_decoded(str(path), path.read_text().strip()))
 

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Final
 
+from mainstem.errors import SettingsError
 from mainstem.model.ports import OutcomeStore
 from mainstem.public_api import (
     api_calls,
@@ -25,6 +26,7 @@ from mainstem.public_api.publish import publish_touched
 from mainstem.public_api.sources import connections, lifecycle, schema_settings, write_keys
 from mainstem.public_api.sources import labels as labels_of_sources
 from mainstem.rest.dispatch import Database, Dispatcher
+from mainstem.rest.ids import base58_id
 from mainstem.rest.limits import Limiter
 from mainstem.rest.operation import Family
 from mainstem.settings import Settings
@@ -49,6 +51,15 @@ FAMILIES: Final[tuple[Family, ...]] = (
     api_calls.api,
     monthly_tracked_users.api,
 )
+
+
+def check_overrides(settings: Settings) -> None:
+    """Raises SettingsError for a raised limit that would apply to nothing."""
+    known = {operation.id for family in FAMILIES for operation in family.operations}
+    for name in settings.rate_limit_overrides:
+        _, colon, operation = name.rpartition(":")
+        if operation not in known and (colon or len(name) != len(base58_id())):
+            raise SettingsError(f"--rate-limit-overrides: there is no operation {operation}")
 
 
 def build(

@@ -75,6 +75,15 @@ def record(
     db.execute(update(audit_head).values(newest) if head else insert(audit_head).values({"only": 1} | newest))
 
 
+def is_kept_under(db: Connection, vault: Vault) -> bool:
+    """Whether the newest row was written under the key of this vault; so is a trail without rows."""
+    newest = audit_events.c.seq == audit_head.c.seq
+    row = db.execute(
+        select(audit_events.c.hash, audit_head.c.hash.label("head"), audit_head.c.seq).where(newest)
+    ).one_or_none()
+    return row is None or hmac.compare_digest(row.head, _head_digest(vault, row.seq, row.hash))
+
+
 def verify(db: Connection, vault: Vault) -> tuple[int, str | None]:
     """Walk the trail. Returns the number of rows and None, or where and how it first breaks."""
     before, expected = START, 0
