@@ -1,3 +1,7 @@
+from typing import Any
+
+import pytest
+
 from contract.proves import proves
 from public_api.client import Api
 
@@ -48,3 +52,19 @@ def test_creating_and_deleting_a_label_is_in_the_audit_trail(api: Api) -> None:
 def test_a_label_with_a_line_break_at_its_end_is_refused(api: Api) -> None:
     reply = api.post("/labels", {"label": {"key": "team\n", "value": "web"}})
     assert (reply.status, reply.fields) == (422, ["label.key"])
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ({}, {}),
+        ({"description": None}, {}),
+        ({"description": ""}, {"description": ""}),
+        ({"description": " "}, {"description": " "}),
+    ],
+)
+def test_a_description_is_kept_as_it_was_sent(api: Api, sent: dict[str, Any], shown: dict[str, str]) -> None:
+    label = {"key": "team", "value": "web"}
+    created = api.post("/labels", {"label": label | sent}).data["label"]
+    assert created == label | shown
+    assert api.get("/labels").data["labels"][-1] == created

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from contract.proves import proves
 from mainstem.errors import EngineUnavailable
 from mainstem.public_api import FAMILIES
+from mainstem.rest import tokens
 from mainstem.rest.dispatch import Request
 from mainstem.rest.operation import Operation
 from mainstem.settings import Settings
@@ -81,6 +82,11 @@ def test_a_used_up_limit_wins_over_an_unacceptable_version(tmp_path: Path) -> No
 def test_a_body_over_the_limit_is_refused_after_its_media_type(api: Api, content_type: str, status: int) -> None:
     headers = [("authorization", f"Bearer {api.owner}"), ("content-type", content_type)]
     assert api.dispatcher.serve(Request("POST", "/labels", "", headers, None)).status == status
+
+
+def test_an_unacceptable_version_wins_over_a_body_that_is_too_large(api: Api) -> None:
+    headers = [("authorization", f"Bearer {api.owner}"), ("accept", "text/html")]
+    assert api.dispatcher.serve(Request("POST", "/labels", "", headers, None)).status == 406
 
 
 def test_a_foreign_media_type_wins_over_a_bad_body(api: Api) -> None:
@@ -190,6 +196,22 @@ def test_a_beyond_limit_call_is_refused_with_retry_after(tmp_path_factory: pytes
     assert api.post("/labels", {"label": {"key": "n", "value": "v60"}}).status == 201
 
 
+def test_an_operator_raises_a_limit_for_a_token_or_an_operation(tmp_path: Path) -> None:
+    raised: dict[str, int] = {"listLabels": 3}
+    api = Api(tmp_path, settings=Settings(default_rate_limit=2, rate_limit_overrides=raised))
+
+    def let_in(target: str, token: str) -> int:
+        return [api.get(target, token=token).status for _ in range(6)].count(200)
+
+    assert let_in("/", api.owner) == 2
+    assert let_in("/labels", api.owner) == 3
+    with api.database.transaction(writes=False) as db:
+        member = next(token.id for token in tokens.listed(db) if token.access == "member")
+    raised |= {member: 4, f"{member}:listLabels": 5}
+    assert let_in("/", api.member) == 4
+    assert let_in("/labels", api.member) == 5
+
+
 def test_a_vendor_type_is_echoed_as_content_type(api: Api) -> None:
     beta = "application/vnd.segment.v1beta+json"
     assert api.get("/labels", headers={"accept": beta}).headers["Content-Type"] == beta
@@ -201,8 +223,6 @@ def test_path_segments_are_decoded_once(api: Api) -> None:
 
 
 def test_a_revoked_token_is_refused_at_once(api: Api) -> None:
-    from mainstem.rest import tokens
-
     assert api.get("/", token=api.member).status == 200
     with api.database.transaction(writes=True) as db:
         member = next(token for token in tokens.listed(db) if token.access == "member")
@@ -229,6 +249,15 @@ def test_a_failure_inside_an_operation_is_one_500_and_changes_nothing(
     assert reply.status == 500
     assert "secret detail" not in str(reply.body)
     assert len(api.get("/labels").data["labels"]) == 2
+
+
+def test_a_reply_that_cannot_be_written_leaves_nothing_committed(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mainstem.public_api import labels
+
+    monkeypatch.setattr(labels, "LabelOutput", lambda **_: object())
+    assert api.post("/labels", {"label": {"key": "a", "value": "b"}}).status == 500
+    assert len(api.get("/labels").data["labels"]) == 2
+    assert api.get("/audit-events").data["events"] == []
 
 
 def test_a_failure_is_logged_without_anything_that_was_sent(

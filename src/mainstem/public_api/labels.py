@@ -99,17 +99,19 @@ def list_labels(call: Call) -> LabelsOutput:
 def create_label(call: Call, body: CreateLabelInput) -> LabelOutput:
     """Create Label"""
     label = body.label
+    description = given(label.description, None)
     with rows.unique(f"Label {label.key}:{label.value} already exists.", field="label"):
         call.db.execute(
             insert(labels).values(
                 workspace_id=call.workspace_id,
                 key=label.key,
                 value=label.value,
-                description=given(label.description, None),
+                description=description,
             )
         )
     call.record("Label Created", "LABEL", f"{label.key}:{label.value}", f"{label.key}:{label.value}")
-    return LabelOutput(label=Label(key=label.key, value=label.value, description=label.description or UNSET))
+    shown = UNSET if description is None else description
+    return LabelOutput(label=Label(key=label.key, value=label.value, description=shown))
 
 
 @api.operation(
