@@ -116,9 +116,11 @@ def run_public_api(settings: Settings, address: Address, vault: Vault, stop: thr
 
 def run_tracking_api(settings: Settings, address: Address, vault: Vault, stop: threading.Event) -> None:
     """The life of the Tracking API's process."""
+    import uvloop  # only this process needs it
+
     log = open_event_log(settings)
     app = tracking_api.build(settings, open_snapshot(settings, vault), log)
-    asyncio.run(_serve_http(settings, address, app, Interfaces.RSGI, stop))
+    uvloop.run(_serve_tracking_api(settings, address, app, stop))
     log.close()
 
 
@@ -136,6 +138,15 @@ def run_delivery(settings: Settings, vault: Vault, share: tuple[int, int], stop:
 
 def _delivery(settings: Settings, vault: Vault, share: tuple[int, int]) -> Callable[[threading.Event], None]:
     return lambda stop: run_delivery(settings, vault, share, stop)
+
+
+async def _serve_tracking_api(
+    settings: Settings, address: Address, app: tracking_api.TrackingApi, stop: threading.Event
+) -> None:
+    stopped, loop = asyncio.Event(), asyncio.get_running_loop()
+    _when(stop, lambda: loop.call_soon_threadsafe(stopped.set))
+    tls = tracking_api.tls_context(settings.tls_cert, settings.tls_key) if settings.tls_cert else None
+    await tracking_api.serve(app, address, tls, stopped)
 
 
 async def _serve_http(

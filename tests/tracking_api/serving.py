@@ -1,25 +1,25 @@
-"""The Tracking API as it is served: granian on a free port of loopback, a real event log, sources at will."""
+"""The Tracking API as it is served: on a free port of loopback, a real event log, sources at will."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import socket
+import ssl
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import httpx
-from granian.constants import HTTPModes, Interfaces
-from granian.server.embed import Server
+import uvloop
 
 from mainstem import tracking_api
 from mainstem.engines.sqlite_events import SqliteEventLog
 from mainstem.errors import EngineUnavailable
 from mainstem.model.event import Received, from_record
 from mainstem.model.snapshot import Change, LiveSnapshot, SourceConfig
-from mainstem.settings import Settings
+from mainstem.settings import Address, Settings
 
 WRITE_KEY = "WriteKeyOfTheSourceThatIsInTests"
 SECOND_KEY = "AnotherWriteKeyOfTheSameSource00"
@@ -57,6 +57,8 @@ class MemorySnapshots:
 class Served:
     """A running Tracking API with one source; `received` is what came onto its event log since `forget`."""
 
+    tls: ssl.SSLContext | None = None
+
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.database = folder / "events.db"
         self.snapshots = MemorySnapshots()
@@ -64,20 +66,16 @@ class Served:
         self._log = SqliteEventLog(self.database)
         self._forgotten = 0
         app = tracking_api.build(Settings(**settings), LiveSnapshot(self.snapshots), self._log)
-        self._reserved = _reserve_port()
-        self.port = self._reserved.getsockname()[1]
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(app)))
+        self.port = _free_port()
+        self._thread = threading.Thread(target=lambda: uvloop.run(self._serve(app)))
         self._thread.start()
         self._wait_until_it_listens()
         self.host = f"127.0.0.1:{self.port}"
         self.client = httpx.Client(base_url=f"http://{self.host}", timeout=PATIENCE_SECONDS)
 
     async def _serve(self, app: tracking_api.TrackingApi) -> None:
-        self._server = Server(
-            app, port=self.port, interface=Interfaces.RSGI, http=HTTPModes.http1, websockets=False, log_enabled=False
-        )
-        self._loop = asyncio.get_running_loop()
-        await self._server.serve()
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        await tracking_api.serve(app, Address("127.0.0.1", self.port), self.tls, self._stop)
 
     def _wait_until_it_listens(self) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
@@ -112,15 +110,14 @@ class Served:
 
     def close(self) -> None:
         self.client.close()
-        self._loop.call_soon_threadsafe(self._server.stop)
+        self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(PATIENCE_SECONDS)
         self._log.close()
-        self._reserved.close()
 
 
-def _reserve_port() -> socket.socket:
-    """A port that nobody else gets while this socket is open; the server shares it."""
-    reserved = socket.socket()
-    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    reserved.bind(("127.0.0.1", 0))
-    return reserved
+def _free_port() -> int:
+    """A port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port

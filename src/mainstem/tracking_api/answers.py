@@ -17,8 +17,11 @@ JSON: Final = ("content-type", "application/json")
 RETRY_AFTER_SECONDS: Final = 5
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """A status, a body and headers. `for_any_origin`: a public file, the same for every website."""
+class Answer(msgspec.Struct, frozen=True, eq=False):
+    """A status, a body and headers. `for_any_origin`: a public file, the same for every website.
+
+    An answer equals only itself, so that what is made of the constant ones can be looked up cheaply.
+    """
 
     status: int
     body: bytes

@@ -1,4 +1,4 @@
-"""One request, from its route to its answer: the RSGI application that granian serves."""
+"""One request, from its route to its answer."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from mainstem.model.ports import EventLog
 from mainstem.model.snapshot import LiveSnapshot
 from mainstem.settings import Settings
 from mainstem.tracking_api.answers import FAILED, NOT_FOUND, UNAVAILABLE, Answer, Refused
-from mainstem.tracking_api.browser import origin_headers, preflight
+from mainstem.tracking_api.browser import for_origin, preflight
 from mainstem.tracking_api.intake import Intake
 from mainstem.tracking_api.notices import Notice
+from mainstem.tracking_api.requests import Request
 from mainstem.tracking_api.routes import find_route
-from mainstem.tracking_api.rsgi import HttpProtocol, ProtocolClosed, Scope
 
 _log: Final = logging.getLogger("mainstem.tracking_api")
 
@@ -25,40 +25,33 @@ def build(settings: Settings, live_snapshot: LiveSnapshot, event_log: EventLog) 
 
 
 class TrackingApi:
-    """The RSGI application; everything runs on the event loop of one process."""
+    """The application; everything runs on the event loop of one process."""
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
         self._unavailable = Notice("requests were answered 503")
 
-    async def __rsgi__(self, scope: Scope, protocol: HttpProtocol) -> None:
+    async def __call__(self, request: Request) -> Answer:
         """Answer one request. Whatever goes wrong becomes one answer, with the headers browsers need."""
         try:
-            answer = await self._answer(scope, protocol)
+            answer = await self._answer(request)
         except Refused as refused:
             answer = refused.answer
         except EngineUnavailable as error:
             self._unavailable.happened(str(error))
             answer = UNAVAILABLE
-        except ProtocolClosed:
-            return  # the client left before its request was whole
         except Exception:  # noqa: BLE001 the edge: what is left becomes one 500
-            _log.exception("a %s request failed", scope.method)  # its path may hold a write key
+            _log.exception("a %s request failed", request.method)  # its path may hold a write key
             answer = FAILED
-        origin = None if answer.for_any_origin else scope.headers.get("origin")
-        headers = [*answer.headers, *origin_headers(origin)]
-        if answer.body:
-            protocol.response_bytes(answer.status, headers, answer.body)
-        else:
-            protocol.response_empty(answer.status, headers)
+        return for_origin(answer, request.headers.get("origin"))
 
-    async def _answer(self, scope: Scope, protocol: HttpProtocol) -> Answer:
-        method = scope.method
+    async def _answer(self, request: Request) -> Answer:
+        method = request.method
         if method == "OPTIONS":
-            return preflight(scope.headers)
-        route = find_route(scope.path)
+            return preflight(request.headers)
+        route = find_route(request.path)
         if route is None:
             return NOT_FOUND
         if method in route.methods:
-            return await route.handler(self._intake, scope, protocol)
+            return await route.handler(self._intake, request)
         return route.to_get if method in {"GET", "HEAD"} else route.to_others

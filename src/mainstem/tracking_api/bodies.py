@@ -9,29 +9,22 @@ import zlib
 from typing import Final
 
 from mainstem.tracking_api.answers import MALFORMED_JSON, OVER_LIMIT, Refused
-from mainstem.tracking_api.rsgi import Headers, HttpProtocol
+from mainstem.tracking_api.requests import Request
 
 _GZIP_MAGIC: Final = b"\x1f\x8b"
-_GZIP_OVERHEAD_BYTES: Final = 1024  # gzip makes incompressible bytes longer, by far less than this
+GZIP_OVERHEAD_BYTES: Final = 1024  # gzip makes incompressible bytes longer, by far less than this
 _GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
-# A client reads the refusal of a body that is too long only after it has sent it; so much is listened to.
-_MAX_IGNORED_BYTES: Final = 4 * 1024 * 1024
 
 
-async def read_body(protocol: HttpProtocol, headers: Headers, limit_bytes: int) -> bytes:
+def read_body(request: Request, limit_bytes: int) -> bytes:
     """Return the body, inflated. Raises Refused when it is longer than `limit_bytes` or broken gzip.
 
     gzip is known by its first two bytes, with which no JSON begins: some proxies lose Content-Encoding.
     """
-    wire_limit = limit_bytes + _GZIP_OVERHEAD_BYTES
-    length = headers.get("content-length")
-    if length is not None and int(length) <= wire_limit:
-        body = await protocol()
-    else:
-        body = await _read_chunks(protocol, wire_limit)
-    if body.startswith(_GZIP_MAGIC):
+    body = request.body
+    if body.startswith(_GZIP_MAGIC) and len(body) <= limit_bytes + GZIP_OVERHEAD_BYTES:
         return inflate(body, limit_bytes)
-    if len(body) > limit_bytes:
+    if request.is_too_long or len(body) > limit_bytes:
         raise Refused(OVER_LIMIT)
     return body
 
@@ -48,18 +41,3 @@ def inflate(body: bytes, limit_bytes: int) -> bytes:
     if not stream.eof or stream.unused_data:
         raise Refused(MALFORMED_JSON)
     return inflated
-
-
-async def _read_chunks(protocol: HttpProtocol, limit_bytes: int) -> bytes:
-    """A body of unknown length, or one that is announced as too long."""
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in protocol:
-        size += len(chunk)
-        if size <= limit_bytes:
-            chunks.append(chunk)
-        elif size > _MAX_IGNORED_BYTES:
-            break
-    if size > limit_bytes:
-        raise Refused(OVER_LIMIT)
-    return b"".join(chunks)

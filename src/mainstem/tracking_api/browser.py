@@ -8,10 +8,12 @@ what the browser library sends.
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Final
 
+import msgspec
+
 from mainstem.tracking_api.answers import Answer
-from mainstem.tracking_api.rsgi import Headers
 
 _MAX_ORIGIN_CHARACTERS: Final = 256  # bounds what is remembered
 _MAX_AGE_SECONDS: Final = 24 * 60 * 60
@@ -20,14 +22,15 @@ _EXPOSED: Final = ("access-control-expose-headers", "Retry-After, X-RateLimit-Re
 _FOR_ANY: Final = (("access-control-allow-origin", "*"), _EXPOSED)
 
 
-def origin_headers(origin: str | None) -> tuple[tuple[str, str], ...]:
-    """Headers of every answer. A page may send credentials, so its origin is echoed; `*` without an Origin."""
-    if origin is None or not _may_be_echoed(origin) or len(origin) > _MAX_ORIGIN_CHARACTERS:
-        return _FOR_ANY
-    return _for_origin(origin)
+def for_origin(answer: Answer, origin: str | None) -> Answer:
+    """The answer with the headers that every one has. A page may send credentials, so its origin is echoed; `*`
+    stands for all without an Origin and for public files."""
+    if origin is None or answer.for_any_origin or len(origin) > _MAX_ORIGIN_CHARACTERS or not _may_be_echoed(origin):
+        return _with_headers(answer, None)
+    return _with_headers(answer, origin)
 
 
-def preflight(headers: Headers) -> Answer:
+def preflight(headers: Mapping[str, str]) -> Answer:
     """The answer to OPTIONS, on any path and without a look at the write key: 204, asked headers allowed."""
     asked = headers.get("access-control-request-headers")
     allowed = asked if asked and _may_be_echoed(asked) else _USUAL_HEADERS
@@ -43,7 +46,12 @@ def preflight(headers: Headers) -> Answer:
 
 
 @functools.lru_cache(maxsize=1024)
-def _for_origin(origin: str) -> tuple[tuple[str, str], ...]:
+def _with_headers(answer: Answer, origin: str | None) -> Answer:
+    added = _FOR_ANY if origin is None else _for_one(origin)
+    return msgspec.structs.replace(answer, headers=(*answer.headers, *added))
+
+
+def _for_one(origin: str) -> tuple[tuple[str, str], ...]:
     return (
         ("access-control-allow-origin", origin),
         ("access-control-allow-credentials", "true"),

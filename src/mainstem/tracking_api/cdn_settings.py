@@ -12,7 +12,7 @@ import msgspec
 
 from mainstem.tracking_api.answers import JSON, Answer
 from mainstem.tracking_api.intake import Intake
-from mainstem.tracking_api.rsgi import HttpProtocol, Scope
+from mainstem.tracking_api.requests import Request
 
 _CACHE: Final = ("cache-control", "public, max-age=60")
 _UNKNOWN: Final = Answer(
@@ -23,12 +23,12 @@ _UNKNOWN: Final = Answer(
 )
 
 
-async def get_settings(intake: Intake, scope: Scope, _: HttpProtocol) -> Answer:
+async def get_settings(intake: Intake, request: Request) -> Answer:
     """The settings of the source with this write key; 404 and a line of text when there is none."""
-    write_key = scope.path.split("/")[-2]
+    write_key = request.path.split("/")[-2]
     if intake.find_source(write_key) is None:
         return _UNKNOWN
-    protocol, host = _where_to_send(intake.settings.public_tracking_url, scope)
+    protocol, host = _where_to_send(intake.settings.public_tracking_url, request)
     body = msgspec.json.encode(_document(write_key, protocol, host))
     return Answer(200, body, (JSON, _CACHE), for_any_origin=True)
 
@@ -57,9 +57,9 @@ def _document(write_key: str, protocol: str, host: str) -> dict[str, Any]:
     }
 
 
-def _where_to_send(public_url: str, scope: Scope) -> tuple[str, str]:
+def _where_to_send(public_url: str, request: Request) -> tuple[str, str]:
     """Protocol, and host with the path that libraries put their letters behind: `https`, `host:port/v1`."""
     if public_url:
         parts = urlsplit(public_url if "://" in public_url else f"https://{public_url}")
         return parts.scheme, f"{parts.netloc}{parts.path.rstrip('/')}/v1"
-    return scope.scheme, f"{scope.headers.get('host') or scope.authority or ''}/v1"
+    return request.scheme, f"{request.headers.get('host', '')}/v1"

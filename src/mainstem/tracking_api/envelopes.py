@@ -77,10 +77,8 @@ def _read_batch(body: bytes) -> Envelope:
         envelope = _batch.decode(body)
     except msgspec.ValidationError:
         return _event.decode(body)  # `batch` is no array: the pipeline accounts for it
-    if (
-        len(body) > MAX_EVENT_BYTES
-        and max([memoryview(each).nbytes for each in envelope.items], default=0) > MAX_EVENT_BYTES
-    ):
+    sizes = [memoryview(each).nbytes for each in envelope.items] if len(body) > MAX_EVENT_BYTES else ()
+    if max(sizes, default=0) > MAX_EVENT_BYTES:
         raise Refused(OVER_LIMIT)
     return envelope
 

@@ -14,10 +14,10 @@ from mainstem.tracking_api.authentication import choose_write_key
 from mainstem.tracking_api.bodies import read_body
 from mainstem.tracking_api.envelopes import parse
 from mainstem.tracking_api.intake import Intake
-from mainstem.tracking_api.rsgi import HttpProtocol, Scope
+from mainstem.tracking_api.requests import Request
 
 BATCH: Final = "batch"
-Handler = Callable[[Intake, Scope, HttpProtocol], Awaitable[Answer]]
+Handler = Callable[[Intake, Request], Awaitable[Answer]]
 
 
 def receive(kind: str, channel: str) -> Handler:
@@ -28,17 +28,16 @@ def receive(kind: str, channel: str) -> Handler:
     is_batch = kind == BATCH
     limit_bytes = MAX_BATCH_BYTES if is_batch else MAX_EVENT_BYTES
 
-    async def handler(intake: Intake, scope: Scope, protocol: HttpProtocol) -> Answer:
-        headers = scope.headers
-        body, envelope = parse(await read_body(protocol, headers, limit_bytes), is_batch=is_batch)
-        write_key = choose_write_key(headers.get("authorization"), envelope.find_write_key)
-        return await intake.accept(kind, channel, intake.peers.address(scope.client, headers), write_key, body)
+    async def handler(intake: Intake, request: Request) -> Answer:
+        body, envelope = parse(read_body(request, limit_bytes), is_batch=is_batch)
+        write_key = choose_write_key(request.headers.get("authorization"), envelope.find_write_key)
+        return await intake.accept(kind, channel, intake.peers.address(request), write_key, body)
 
     return handler
 
 
-async def receive_metrics(_: Intake, scope: Scope, protocol: HttpProtocol) -> Answer:
+async def receive_metrics(_: Intake, request: Request) -> Answer:
     """Take in what the browser library reports about itself; it is no event and kept nowhere. A refusal would
     make the library stop counting, so the content is not looked at."""
-    await read_body(protocol, scope.headers, MAX_BATCH_BYTES)
+    read_body(request, MAX_BATCH_BYTES)
     return ACCEPTED

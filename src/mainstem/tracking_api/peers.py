@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from mainstem.settings import Network
-from mainstem.tracking_api.rsgi import Headers
+from mainstem.tracking_api.requests import Request
 
 _MAX_ADDRESS_CHARACTERS: Final = 64
 
@@ -24,12 +24,12 @@ class Peers:
         self._trusted = tuple(trusted_proxies)
         self._is_trusted = functools.lru_cache(maxsize=4096)(self._in_trusted)
 
-    def address(self, client: str, headers: Headers) -> str:
-        """The address without port; an IPv4 address that came over IPv6 in its IPv4 form; "" when unknown."""
-        address = _plain(client.rpartition(":")[0])
+    def address(self, request: Request) -> str:
+        """The address of the client; an IPv4 address that came over IPv6 in its IPv4 form; "" when unknown."""
+        address = _plain(request.peer)
         if not self._trusted or not self._is_trusted(address):
             return address
-        for hop in reversed(",".join(headers.get_all("x-forwarded-for")).split(",")):
+        for hop in reversed(request.headers.get("x-forwarded-for", "").split(",")):
             text = _without_port(hop.strip())
             if not _is_address(text):
                 break
@@ -48,7 +48,6 @@ class Peers:
 def _plain(address: str) -> str:
     if ":" not in address:
         return address
-    address = address.strip("[]")
     mapped = ipaddress.IPv6Address(address).ipv4_mapped
     return str(mapped) if mapped else address
 

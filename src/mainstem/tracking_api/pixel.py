@@ -18,7 +18,7 @@ from mainstem.tracking_api.authentication import choose_write_key
 from mainstem.tracking_api.envelopes import parse
 from mainstem.tracking_api.events import Handler
 from mainstem.tracking_api.intake import Intake
-from mainstem.tracking_api.rsgi import HttpProtocol, Scope
+from mainstem.tracking_api.requests import Request
 
 _MAX_DEPTH: Final = 32  # of a dotted name; what follows stays one name
 _MAX_PARAMETERS: Final = 10_000
@@ -32,13 +32,13 @@ def receive_pixel(kind: str) -> Handler:
     wrong. Only when the event could not be stored the status is another, for 200 means that it is on disk.
     """
 
-    async def handler(intake: Intake, scope: Scope, _: HttpProtocol) -> Answer:
+    async def handler(intake: Intake, request: Request) -> Answer:
         try:
-            body, query_key = read_query(scope.query_string)
+            body, query_key = read_query(request.query)
         except Refused:
             return IMAGE
-        write_key = choose_write_key(scope.headers.get("authorization"), lambda: query_key)
-        await intake.accept(kind, "browser", intake.peers.address(scope.client, scope.headers), write_key, body)
+        write_key = choose_write_key(request.headers.get("authorization"), lambda: query_key)
+        await intake.accept(kind, "browser", intake.peers.address(request), write_key, body)
         return IMAGE
 
     return handler

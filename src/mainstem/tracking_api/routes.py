@@ -17,7 +17,7 @@ from mainstem.tracking_api.cdn_settings import get_settings
 from mainstem.tracking_api.events import BATCH, Handler, receive, receive_metrics
 from mainstem.tracking_api.intake import Intake
 from mainstem.tracking_api.pixel import receive_pixel
-from mainstem.tracking_api.rsgi import HttpProtocol, Scope
+from mainstem.tracking_api.requests import Request
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -39,7 +39,7 @@ def _post(handler: Handler) -> Route:
     return Route(handler, frozenset({"POST"}), method_not_allowed("POST, OPTIONS"), MALFORMED_JSON)
 
 
-async def _health(_: Intake, __: Scope, ___: HttpProtocol) -> Answer:
+async def _health(_: Intake, __: Request) -> Answer:
     return HEALTHY
 
 

@@ -1,0 +1,243 @@
+"""One HTTP/1.1 connection: bytes in, requests to the application one after the other, answers out in order.
+
+The parser is llhttp, which refuses ambiguous lengths and other ways to smuggle requests. What is here beside it
+are bounds: on headers, on bodies, on what waits, on time. Source: RFC 9112, "HTTP/1.1".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import functools
+import http
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, cast
+from urllib.parse import unquote
+
+import httptools
+
+from mainstem.model.event import MAX_BATCH_BYTES
+from mainstem.tracking_api.answers import Answer
+from mainstem.tracking_api.bodies import GZIP_OVERHEAD_BYTES
+from mainstem.tracking_api.requests import Request
+
+MAX_HEAD_BYTES: Final = 128 * 1024  # an event by image is up to 32 KB, three times as much when escaped
+MAX_BODY_BYTES: Final = MAX_BATCH_BYTES + GZIP_OVERHEAD_BYTES
+# A client reads the refusal of a body that is too long only after it has sent it; so much is listened to.
+MAX_IGNORED_BYTES: Final = 4 * 1024 * 1024
+MAX_WAITING_REQUESTS: Final = 16
+
+_READ_HEADERS: Final = frozenset(
+    (b"authorization", b"origin", b"host", b"x-forwarded-for", b"access-control-request-headers", b"expect")
+)
+_REASONS: Final = {status.value: status.phrase for status in http.HTTPStatus}
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+App = Callable[[Request], Coroutine[Any, Any, Answer]]
+
+
+class Clock:
+    """What all connections share: the time and the Date header, renewed once a second by the server."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.date = b""
+        self.is_stopping = False
+        self.connections: set[Connection] = set()
+        self.all_gone = asyncio.Event()
+
+    def forget(self, connection: Connection) -> None:
+        """A connection is closed; after `is_stopping`, `all_gone` tells when the last one is."""
+        self.connections.discard(connection)
+        if self.is_stopping and not self.connections:
+            self.all_gone.set()
+
+
+class Connection(asyncio.Protocol):
+    """Speaks HTTP/1.1 with one client. `heard_at` and `asked_at` tell the server whom to hang up on."""
+
+    def __init__(self, app: App, clock: Clock, scheme: str) -> None:
+        self.heard_at = clock.now
+        self.asked_at: float | None = None  # since when a request is coming in that is not whole yet
+        self._app = app
+        self._clock = clock
+        self._scheme = scheme
+        self._loop = asyncio.get_running_loop()
+        self._parser = httptools.HttpRequestParser(self)
+        self._waiting: collections.deque[tuple[Request, bool]] = collections.deque()
+        self._answering: asyncio.Task[Answer] | None = None
+        self._is_reading = True
+        self._answers_head = self._keeps_alive = False
+        self._is_last = False  # the connection ends after the answers that are due
+        self._begin()
+
+    def _begin(self) -> None:
+        self._url = b""
+        self._headers: dict[str, str] = {}
+        self._chunks: list[bytes] = []
+        self._head_bytes = self._body_bytes = 0
+        self._is_in_head = True
+
+    # What asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are none by inheritance
+        peer = transport.get_extra_info("peername")
+        self._peer: str = peer[0] if isinstance(peer, tuple) else ""
+        self._clock.connections.add(self)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._clock.forget(self)
+        self._waiting.clear()  # the request that is being answered goes on: it may be on disk already
+        self._is_last = True
+
+    def data_received(self, data: bytes) -> None:
+        self.heard_at = self._clock.now
+        if self._is_last:
+            return  # nothing after the last request is looked at
+        if self._is_in_head:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._is_last = True  # nobody here speaks another protocol: answered as if it had not been asked for
+        except httptools.HttpParserError:
+            self._hang_up(400)
+            return
+        if self._is_in_head and self._head_bytes > MAX_HEAD_BYTES:
+            self._hang_up(431)
+            return
+        if self._body_bytes > MAX_IGNORED_BYTES:
+            self._is_last = True
+            self._add_request(is_too_long=True)
+        if self._answering is None and (self._waiting or self._is_last):
+            self._answer_next()
+
+    def eof_received(self) -> bool:
+        """A client may close its half and still read: what it asked for is answered."""
+        self._is_last = True
+        return self._answering is not None
+
+    def pause_writing(self) -> None:
+        """The client does not read its answers: it is not listened to either."""
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._is_reading:
+            self._transport.resume_reading()
+
+    # What the parser calls
+
+    def on_message_begin(self) -> None:
+        self.asked_at = self._clock.now
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name not in _READ_HEADERS:
+            return
+        key, text = name.decode(), value.decode("latin-1")
+        before = self._headers.get(key)
+        self._headers[key] = text if before is None else f"{before},{text}"
+
+    def on_headers_complete(self) -> None:
+        self._is_in_head = False
+        if self._headers.get("expect", "").lower() == "100-continue":
+            self._transport.write(_CONTINUE)
+
+    def on_body(self, chunk: bytes) -> None:
+        self._body_bytes += len(chunk)
+        if self._body_bytes <= MAX_BODY_BYTES:
+            self._chunks.append(chunk)
+
+    def on_message_complete(self) -> None:
+        self._add_request(is_too_long=self._body_bytes > MAX_BODY_BYTES)
+
+    # From requests to answers
+
+    def _add_request(self, *, is_too_long: bool) -> None:
+        self.asked_at = None
+        path, _, query = self._url.partition(b"?")
+        if not path.startswith(b"/"):
+            path = _path_of_whole_url(path)
+        request = Request(
+            self._parser.get_method().decode(),
+            unquote(path) if b"%" in path else path.decode("latin-1"),
+            query.decode("latin-1"),
+            self._headers,
+            self._peer,
+            self._scheme,
+            b"" if is_too_long else self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks),
+            is_too_long,
+        )
+        self._waiting.append((request, self._parser.should_keep_alive()))
+        if len(self._waiting) > MAX_WAITING_REQUESTS and self._is_reading:
+            self._is_reading = False
+            self._transport.pause_reading()
+        self._begin()
+
+    def _answer_next(self) -> None:
+        if not self._waiting:
+            if self._is_last or self._clock.is_stopping:
+                self._transport.close()
+            return
+        request, keep_alive = self._waiting.popleft()
+        self._answering = self._loop.create_task(self._app(request))
+        self._answers_head, self._keeps_alive = request.method == "HEAD", keep_alive
+        self._answering.add_done_callback(self._answer)
+
+    def _answer(self, answering: asyncio.Task[Answer]) -> None:
+        self._answering = None
+        if self._transport.is_closing() or answering.cancelled():
+            return
+        if self._clock.is_stopping or not self._keeps_alive:
+            self._is_last = True
+            self._waiting.clear()
+        stays_open = not self._is_last or bool(self._waiting)
+        head, body = _render(answering.result(), stays_open)
+        self._transport.write(b"".join((head, self._clock.date, b"" if self._answers_head else body)))
+        if not self._is_reading and not self._waiting:
+            self._is_reading = True
+            self._transport.resume_reading()
+        self._answer_next()
+
+    def _hang_up(self, status: int) -> None:
+        """What came is no HTTP, or has no end: say so and leave."""
+        reason = _REASONS[status].encode()
+        self._transport.write(b"HTTP/1.1 %d %s\r\nconnection: close\r\ncontent-length: 0\r\n\r\n" % (status, reason))
+        self._transport.close()
+
+    def abort_if_silent(self, quiet_seconds: float, request_seconds: float) -> None:
+        """Hang up on a client that says nothing, or takes for ever to say it."""
+        now = self._clock.now
+        is_idle = self._answering is None and now - self.heard_at > quiet_seconds
+        is_slow = self.asked_at is not None and now - self.asked_at > request_seconds
+        if is_idle or is_slow:
+            self._transport.abort()
+
+    def stop(self) -> None:
+        """Close as soon as no answer is due."""
+        if self._answering is None:
+            self._transport.close()
+
+
+@functools.lru_cache(maxsize=1024)
+def _render(answer: Answer, stays_open: bool) -> tuple[bytes, bytes]:
+    """Status line and headers up to the date, and what follows the date."""
+    lines = [f"HTTP/1.1 {answer.status} {_REASONS[answer.status]}"]
+    lines += [f"{name}: {value}" for name, value in answer.headers]
+    if answer.status != http.HTTPStatus.NO_CONTENT:
+        lines.append(f"content-length: {len(answer.body)}")
+    if not stays_open:
+        lines.append("connection: close")
+    return ("\r\n".join(lines) + "\r\ndate: ").encode(), answer.body
+
+
+def _path_of_whole_url(url: bytes) -> bytes:
+    """Proxies may ask for a whole URL instead of its path."""
+    try:
+        return httptools.parse_url(url).path or b"/"
+    except httptools.HttpParserInvalidURLError:
+        return url

@@ -1,0 +1,69 @@
+"""Listens, and looks after the connections: one process, one event loop.
+
+Why not the server of the Public API: there each request crosses threads twice, which costs more than everything
+that happens to an event here until it is on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import email.utils
+import gc
+import ssl
+from pathlib import Path
+from typing import Final
+
+from mainstem.settings import Address
+from mainstem.tracking_api.connections import App, Clock, Connection
+
+BACKLOG: Final = 1024
+QUIET_SECONDS: Final = 75.0  # longer than the proxies that keep connections to us
+REQUEST_SECONDS: Final = 60.0
+STOP_SECONDS: Final = 5.0
+_TICK_SECONDS: Final = 1.0
+
+
+def tls_context(certificate: Path, key: Path | None) -> ssl.SSLContext:
+    """TLS 1.2 or newer with this certificate chain and private key (PEM). Raises OSError or ssl.SSLError."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+async def serve(app: App, address: Address, tls: ssl.SSLContext | None, stop: asyncio.Event) -> None:
+    """Answer requests until `stop` is set; then finish those that came and return, within 5 seconds.
+
+    Raises OSError when the address cannot be listened on.
+    """
+    loop, clock = asyncio.get_running_loop(), Clock()
+    scheme = "https" if tls else "http"
+    _tick(clock)
+    gc.freeze()  # what is loaded by now stays for ever: collections need not look at it again
+    listening = await loop.create_server(
+        lambda: Connection(app, clock, scheme), address.host, address.port, ssl=tls, backlog=BACKLOG
+    )
+    ticking = loop.create_task(_keep_time(clock))
+    await stop.wait()
+    listening.close()
+    clock.is_stopping = True
+    for each in tuple(clock.connections):
+        each.stop()
+    if clock.connections:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(clock.all_gone.wait(), STOP_SECONDS)
+    ticking.cancel()
+
+
+async def _keep_time(clock: Clock) -> None:
+    while True:
+        await asyncio.sleep(_TICK_SECONDS)
+        _tick(clock)
+        for each in tuple(clock.connections):
+            each.abort_if_silent(QUIET_SECONDS, REQUEST_SECONDS)
+
+
+def _tick(clock: Clock) -> None:
+    clock.now = asyncio.get_running_loop().time()
+    clock.date = email.utils.formatdate(usegmt=True).encode() + b"\r\n\r\n"
