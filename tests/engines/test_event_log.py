@@ -44,6 +44,20 @@ async def main(path, start):
 
 asyncio.run(main(*sys.argv[1:]))
 """
+# Dies without closing, after its write-ahead log was begun anew.
+DYING = """
+import asyncio, os, sys
+from pathlib import Path
+from mainstem.engines.sqlite_events import SqliteEventLog
+
+async def main():
+    log = SqliteEventLog(Path(sys.argv[1]))
+    for _ in range(150):
+        await log.append(os.urandom(100_000))
+    os._exit(0)
+
+asyncio.run(main())
+"""
 
 
 @pytest.fixture
@@ -193,6 +207,45 @@ async def test_new_positions_lie_beyond_what_the_pipeline_processed_even_when_th
     log = SqliteEventLog(path, processed=lambda: 12_345_678)
     await log.append(b"x")
     assert log.newest() > 12_345_678
+    log.close()
+
+
+def test_a_file_deleted_by_hand_leaves_nothing_that_spoils_the_next(path: Path) -> None:
+    subprocess.run([sys.executable, "-c", DYING, str(path)], check=True)
+    path.unlink()
+    assert path.with_name(path.name + "-wal").exists()
+    log = SqliteEventLog(path)
+    asyncio.run(log.append(b"new"))
+    assert records(log) == [b"new"]
+    log.close()
+
+
+async def test_what_is_accepted_after_the_file_was_deleted_survives_a_restart(path: Path) -> None:
+    log = SqliteEventLog(path)
+    await log.append(b"before")
+    for each in path.parent.glob("events.db*"):
+        each.unlink()
+    await log.append(b"after")
+    log.close()
+    reopened = SqliteEventLog(path)
+    assert records(reopened) == [b"after"]
+    reopened.close()
+
+
+async def test_a_reader_ends_with_the_deleted_file_before_it_goes_on_with_the_new_one(path: Path) -> None:
+    log, reader = SqliteEventLog(path), SqliteEventLog(path)
+    for record in (b"one", b"two"):
+        await log.append(record)
+    (first, _) = reader.read(0, EVERYTHING)
+    for each in path.parent.glob("events.db*"):
+        each.unlink()
+    await log.append(b"three")
+    (second,) = reader.read(first.position, EVERYTHING)
+    (third,) = reader.read(second.position, EVERYTHING)
+    assert (second.records, third.records) == ([b"two"], [b"three"])
+    await log.append(b"four")
+    assert records(reader, third.position) == [b"four"]
+    reader.close()
     log.close()
 
 

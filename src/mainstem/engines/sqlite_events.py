@@ -33,8 +33,8 @@ _WAL_BYTES: Final = 8 * 1024 * 1024  # when the write-ahead log is moved into th
 _PRUNE_EVERY_BYTES: Final = 1024 * 1024
 _PRUNE_STEP_BYTES: Final = 4 * 1024 * 1024  # more than is appended between two steps, so pruning catches up
 # Each opening leaves a gap: if a broken disk lost the end of the file, which the pipeline had read already, it
-# must not take new blocks for those.
-_POSITIONS_LEFT_OUT: Final = 100_000
+# must not take new blocks for those. More than can be appended while the pipeline's position is not yet durable.
+_POSITIONS_LEFT_OUT: Final = 1_000_000_000
 _BUSY_SECONDS: Final = 5.0
 _LEVEL: Final = 1
 
@@ -46,6 +46,8 @@ CREATE TABLE pruned (through INTEGER NOT NULL);
 INSERT INTO pruned VALUES (0);
 PRAGMA user_version = 1;
 """
+
+_NO_FILE: Final = (0, 0)
 
 _Waiting = tuple[bytes, "asyncio.Future[None]"]
 _records: Final = msgspec.msgpack.Decoder(list[bytes])
@@ -191,6 +193,7 @@ class _BlockFile:
         self._processed = processed
         self._keep_bytes = keep_bytes
         self._connection: sqlite3.Connection | None = None
+        self._identity = _NO_FILE
         self._newest = 0
         self._stored_since_pruning = 0
         self._compress = zstandard.ZstdCompressor(level=_LEVEL).compress
@@ -198,6 +201,8 @@ class _BlockFile:
     def append(self, records: list[bytes]) -> None:
         """Make the records durable as one block. Raises sqlite3.Error: then nothing is promised."""
         body = self._compress(msgspec.msgpack.encode(records))
+        if self._connection is not None and _identity(self._path) != self._identity:
+            self.close()  # somebody deleted the file: what goes into it now would be gone with its last user
         connection = self._connection or self._open()
         connection.execute(
             "INSERT INTO blocks VALUES (?, ?, ?, ?)",
@@ -237,11 +242,12 @@ class _BlockFile:
         if not self._path.exists():
             _create(self._path)
         connection = _connect(self._path)
+        self._identity = _identity(self._path)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_BYTES // _PAGE_BYTES}")
         connection.execute(f"PRAGMA journal_size_limit = {2 * _WAL_BYTES}")
         known = connection.execute("SELECT max(through, (SELECT coalesce(max(position), 0) FROM blocks)) FROM pruned")
-        self._newest = max(known.fetchone()[0], self._find_processed()) + _POSITIONS_LEFT_OUT
+        self._newest = max(self._newest, known.fetchone()[0], self._find_processed()) + _POSITIONS_LEFT_OUT
         self._connection = connection
         return connection
 
@@ -258,14 +264,18 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection: sqlite3.Connection | None = None
-        self._lock = threading.Lock()
+        self._identity = _NO_FILE
+        self._lock = threading.RLock()
         self._decompress = zstandard.ZstdDecompressor().decompress
 
     def blocks(self, after: int, limit_bytes: int) -> list[Block]:
         try:
             with self._lock:
-                connection = self._open()
-                return [] if connection is None else self._blocks(connection, after, limit_bytes)
+                found = self._blocks(after, limit_bytes)
+                if not found and self._is_replaced():
+                    self.close()
+                    found = self._blocks(after, limit_bytes)
+                return found
         except (sqlite3.Error, zstandard.ZstdError, msgspec.DecodeError) as error:
             self.close()
             raise _unavailable("read", error) from error
@@ -292,7 +302,14 @@ class _Reader:
                 self._connection.close()
                 self._connection = None
 
-    def _blocks(self, connection: sqlite3.Connection, after: int, limit_bytes: int) -> list[Block]:
+    def _is_replaced(self) -> bool:
+        """True when another file took the place of the one that is open, and not only left it empty."""
+        return self._connection is not None and _identity(self._path) not in (self._identity, _NO_FILE)
+
+    def _blocks(self, after: int, limit_bytes: int) -> list[Block]:
+        connection = self._open()
+        if connection is None:
+            return []
         rows = connection.execute(
             "SELECT position, bytes, body FROM blocks WHERE position > ? ORDER BY position", (after,)
         )
@@ -308,6 +325,7 @@ class _Reader:
     def _open(self) -> sqlite3.Connection | None:
         if self._connection is None and self._path.exists():
             self._connection = _connect(self._path)
+            self._identity = _identity(self._path)
             self._connection.execute("PRAGMA query_only = ON")
         return self._connection
 
@@ -317,10 +335,21 @@ def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
 
+def _identity(path: Path) -> tuple[int, int]:
+    """Tells one file from another that has its name."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return _NO_FILE
+    return found.st_dev, found.st_ino
+
+
 def _create(path: Path) -> None:
-    """Make the file beside its place and move it there, so that no reader meets it half made."""
+    """Make the file beside its place and move it there, so that no reader meets it half made. A write-ahead
+    log of a file that was deleted must go first: SQLite would take it for the new file's."""
     draft = path.with_suffix(".new")
-    draft.unlink(missing_ok=True)
+    for stale in (draft, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
+        stale.unlink(missing_ok=True)
     with contextlib.closing(sqlite3.connect(draft, isolation_level=None)) as connection:
         connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
         connection.execute("PRAGMA journal_mode = WAL")
