@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -107,6 +109,21 @@ def test_the_reference_page_and_the_contract_are_served_without_a_token(server: 
     assert contract["openapi"].startswith("3.1")
     assert "/labels" in contract["paths"]
     assert "/audiences" not in " ".join(contract["paths"])
+
+
+def test_a_call_that_is_being_served_is_answered_before_the_end(server: RunningServer) -> None:
+    def call() -> httpx.Response:
+        return httpx.get(f"{server.api_url}/echo?message=hi&delay=1000", headers=AUTHORIZED)
+
+    with ThreadPoolExecutor(1) as thread, httpx.Client(base_url=server.api_url, headers=AUTHORIZED) as watching:
+        waiting, own = thread.submit(call), itertools.count(1)
+
+        def is_counted() -> bool:
+            return int(watching.get("/echo?message=x").headers["X-RateLimit-Consumed"]) > next(own)
+
+        wait_for("the call to be counted", is_counted)
+        assert server.stop() == 0
+        assert waiting.result().json()["data"]["message"] == "hi"
 
 
 def test_a_body_over_the_limit_is_413(server: RunningServer) -> None:
