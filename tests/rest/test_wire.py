@@ -18,7 +18,7 @@ class Inner(Wire, frozen=True):
 
 
 class Outer(Wire, frozen=True):
-    slug: Annotated[str, Meta(min_length=1, max_length=5, pattern="^[a-z]+$")]
+    slug: Annotated[str, Meta(min_length=1, max_length=5, pattern=r"^[a-z]+\Z")]
     enabled: bool
     count: Annotated[int, Meta(ge=1, le=10)] = 1
     ratio: Annotated[float, Meta(ge=0, le=1)] | Unset = UNSET

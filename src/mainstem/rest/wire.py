@@ -195,7 +195,8 @@ def _string_fault(value: Any, kind: inspect.StrType) -> str | None:
     if kind.max_length is not None and len(value) > kind.max_length:
         return f"length must be less than or equal to {kind.max_length} characters long"
     if kind.pattern and not re.search(kind.pattern, value):
-        return f'with value "{value}" fails to match the required pattern: /{kind.pattern}/'
+        pattern = kind.pattern.replace(r"\Z", "$")  # as clients write it: their `$` takes no line break
+        return f'with value "{value}" fails to match the required pattern: /{pattern}/'
     return None
 
 
