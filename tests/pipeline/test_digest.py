@@ -265,6 +265,21 @@ def test_what_is_sent_back_and_fails_on_something_else_is_set_aside_again():
     assert counted(again, "reason") == {("INTERNAL",): 1}
 
 
+def test_many_requests_are_opened_some_at_a_time_and_come_out_as_if_together(monkeypatch):
+    bodies = [({**EVENT, "messageId": f"m{number % 8}", "n": number}, "track") for number in range(10)]
+    config = source("src", destination())
+    together = digest(1, 2, requests(*bodies), around(config))
+    opened = []
+    real = digesting._digest
+    monkeypatch.setattr(digesting, "_digest", lambda *given: opened.append(len(given[2])) or real(*given))
+    monkeypatch.setattr(digesting, "MAX_BYTES_AT_ONCE", 3 * len(requests(*bodies)[0].record))
+    apart = digest(1, 2, requests(*bodies), around(config))
+    assert max(opened) <= 3
+    assert sum(opened) == 10
+    assert [each.message_id for each in apart.deliveries] == [f"m{number}" for number in range(8)]
+    assert apart == together
+
+
 def test_a_store_that_cannot_answer_fails_the_whole_batch():
     def unavailable(_ids):
         raise EngineUnavailable("full")

@@ -51,6 +51,18 @@ def test_an_item_keeps_its_own_sent_at_when_the_batch_has_none():
     assert payloads({"sentAt": None, "batch": [{"sentAt": "own"}]}) == [{"sentAt": "own"}]
 
 
+def test_an_envelope_that_would_be_copied_into_megabytes_of_items_spoils_the_batch():
+    for envelope in ({"context": {"blob": "x" * 100_000}}, {"sentAt": "x" * 100_000}):
+        items = [{"event": "E"}] * 84
+        assert payloads({**envelope, "batch": items}) == [None] * 84
+        assert payloads({**envelope, "batch": items[:83]}) == [{"event": "E", **envelope}] * 83
+
+
+def test_a_long_batch_with_a_small_envelope_is_merged():
+    items = payloads({"context": {"blob": "x" * 3_000}, "batch": [{"event": "E" * 100}] * 2_500})
+    assert all(len(each["context"]["blob"]) == 3_000 for each in items)
+
+
 def test_nothing_else_of_the_envelope_reaches_the_items():
     assert payloads({"writeKey": "k", "userId": "u", "batch": [{}]}) == [{}]
 

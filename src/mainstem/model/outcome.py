@@ -43,7 +43,8 @@ INGEST_REASONS: Final = {
     "consent_categorypreferences_fields_should_be_bool": "a category preference is not a boolean",
     "device_advertisingid_should_be_string": "context.device.advertisingId is not a string",
     "consent_version_should_be_number": "context.consent.version is not a number",
-    "bad_request": "an unknown type, an item that is no object, or a messageId over 100 characters",
+    "bad_request": "an unknown type, an item that is no object, a messageId over 100 characters, or a batch whose "
+    "context would be copied into more than 8 MB of items",
     "too_many_requests": "items beyond the 2,500th of a batch",
     "source_disabled": "the source is disabled",
     "unknown_source": "the source was deleted after it had accepted the event",

@@ -14,8 +14,10 @@ from mainstem.model.event import Received, from_record, to_record
 from mainstem.pipeline.step import Item, Request, SourceScope
 
 _read: Final = msgspec.json.Decoder().decode
+_write: Final = msgspec.json.Encoder().encode
 _MAX_DIGITS: Final = 4_300  # what Python turns into a number at most
 _MERGED: Final = ("context", "integrations")
+MAX_MERGED_BYTES: Final = 8 * 1024 * 1024
 
 
 class Mark(enum.Enum):
@@ -30,9 +32,11 @@ EMPTY_BATCH: Final = Mark.EMPTY_BATCH
 def unpack(request: Request, _scope: SourceScope) -> Iterator[Item]:
     """Make an item of each event; a batch's context and integrations are merged into its items, where the
     item wins at every depth, and its sentAt is theirs. An empty batch yields one item that stands for it.
+    When that would make more than 8 MB of copies, the items are no events: a request of 500 KB could become
+    gigabytes otherwise.
 
-    Source: Tracking API reference, "Batch". That sentAt of the batch beats an item's own is a judgement: it
-    is the later one.
+    Source: Tracking API reference, "Batch". Judgements: that sentAt of the batch beats an item's own, for it
+    is the later one; the 8 MB, which leave 2,500 items 3 KB each.
     """
     received = from_record(request.record)
     payloads = _payloads(received)
@@ -64,6 +68,9 @@ def _payloads(received: Received) -> list[Any]:
     sent_at = body.get("sentAt")
     if not envelope and sent_at is None:
         return items
+    most = MAX_MERGED_BYTES // len(items)
+    if len(received.body) > most and len(_write((envelope, sent_at))) > most:
+        return [None] * len(items)
     return [_in_envelope(item, envelope, sent_at) for item in items]
 
 
