@@ -108,10 +108,22 @@ class Served:
         connection.sendall(request)
         return connection
 
+    def is_busy(self) -> bool:
+        """True while a record waits for the disk."""
+        return self._log._waiting_bytes > 0
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+
+    def wait_until_stopped(self) -> None:
+        self._thread.join(PATIENCE_SECONDS)
+        assert not self._thread.is_alive()
+
     def close(self) -> None:
         self.client.close()
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(PATIENCE_SECONDS)
+        if self._thread.is_alive():
+            self.stop()
+        self.wait_until_stopped()
         self._log.close()
 
 

@@ -67,7 +67,7 @@ class Connection(asyncio.Protocol):
         self._waiting: collections.deque[tuple[Request, bool]] = collections.deque()
         self._answering: asyncio.Task[Answer] | None = None
         self._is_reading = True
-        self._answers_head = self._keeps_alive = False
+        self._answers_head = self._keeps_alive = self._has_left = False
         self._is_last = False  # the connection ends after the answers that are due
         self._begin()
 
@@ -94,7 +94,8 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.heard_at = self._clock.now
         if self._is_last:
-            return  # nothing after the last request is looked at
+            self._ignore(len(data))
+            return
         if self._is_in_head:
             self._head_bytes += len(data)
         try:
@@ -102,21 +103,25 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserUpgrade:
             self._is_last = True  # nobody here speaks another protocol: answered as if it had not been asked for
         except httptools.HttpParserError:
-            self._hang_up(400)
-            return
+            self._refuse(400)
         if self._is_in_head and self._head_bytes > MAX_HEAD_BYTES:
-            self._hang_up(431)
-            return
+            self._refuse(431)
         if self._body_bytes > MAX_IGNORED_BYTES:
             self._is_last = True
             self._add_request(is_too_long=True)
         if self._answering is None and (self._waiting or self._is_last):
             self._answer_next()
 
+    def _ignore(self, size: int) -> None:
+        """Nothing after the last request is looked at, and it must end at some time."""
+        self._body_bytes += size
+        if self._body_bytes > MAX_IGNORED_BYTES:
+            self._transport.abort()
+
     def eof_received(self) -> bool:
         """A client may close its half and still read: what it asked for is answered."""
         self._is_last = True
-        return self._answering is not None
+        return self._answering is not None and not self._transport.is_closing()
 
     def pause_writing(self) -> None:
         """The client does not read its answers: it is not listened to either."""
@@ -181,7 +186,7 @@ class Connection(asyncio.Protocol):
     def _answer_next(self) -> None:
         if not self._waiting:
             if self._is_last or self._clock.is_stopping:
-                self._transport.close()
+                self._leave()
             return
         request, keep_alive = self._waiting.popleft()
         self._answering = self._loop.create_task(self._app(request))
@@ -203,11 +208,24 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
         self._answer_next()
 
-    def _hang_up(self, status: int) -> None:
-        """What came is no HTTP, or has no end: say so and leave."""
-        reason = _REASONS[status].encode()
-        self._transport.write(b"HTTP/1.1 %d %s\r\nconnection: close\r\ncontent-length: 0\r\n\r\n" % (status, reason))
-        self._transport.close()
+    def _refuse(self, status: int) -> None:
+        """What came is no HTTP, or has no end. Requests before it still get their answers, then it ends."""
+        if self._answering is None and not self._waiting and not self._is_last:
+            reason = _REASONS[status].encode()
+            self._transport.write(
+                b"HTTP/1.1 %d %s\r\nconnection: close\r\ncontent-length: 0\r\n\r\n" % (status, reason)
+            )
+        self._is_last = True
+
+    def _leave(self) -> None:
+        """Say that this was all, and close when the client does so or takes too long: closing at once while it
+        still sends would throw away the answer that it has not read."""
+        if self._clock.is_stopping or not self._transport.can_write_eof():
+            self._transport.close()
+        elif not self._has_left:
+            self._has_left = True
+            self.asked_at = self._clock.now
+            self._transport.write_eof()
 
     def abort_if_silent(self, quiet_seconds: float, request_seconds: float) -> None:
         """Hang up on a client that says nothing, or takes for ever to say it."""
