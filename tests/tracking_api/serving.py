@@ -57,25 +57,26 @@ class MemorySnapshots:
 class Served:
     """A running Tracking API with one source; `received` is what came onto its event log since `forget`."""
 
-    tls: ssl.SSLContext | None = None
-
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, certificate: tuple[Path, Path] | None = None, **settings: Any) -> None:
         self.database = folder / "events.db"
         self.snapshots = MemorySnapshots()
         self.snapshots.publish(source(SOURCE_ID, WRITE_KEY, SECOND_KEY))
         self._log = SqliteEventLog(self.database)
         self._forgotten = 0
         app = tracking_api.build(Settings(**settings), LiveSnapshot(self.snapshots), self._log)
+        self._tls = tracking_api.tls_context(*certificate) if certificate else None
         self.port = _free_port()
         self._thread = threading.Thread(target=lambda: uvloop.run(self._serve(app)))
         self._thread.start()
         self._wait_until_it_listens()
         self.host = f"127.0.0.1:{self.port}"
-        self.client = httpx.Client(base_url=f"http://{self.host}", timeout=PATIENCE_SECONDS)
+        trusted = ssl.create_default_context(cafile=certificate[0]) if certificate else True
+        scheme = "https" if certificate else "http"
+        self.client = httpx.Client(base_url=f"{scheme}://{self.host}", timeout=PATIENCE_SECONDS, verify=trusted)
 
     async def _serve(self, app: tracking_api.TrackingApi) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        await tracking_api.serve(app, Address("127.0.0.1", self.port), self.tls, self._stop)
+        await tracking_api.serve(app, Address("127.0.0.1", self.port), self._tls, self._stop)
 
     def _wait_until_it_listens(self) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS

@@ -46,6 +46,11 @@ def test_a_preflight_that_asks_for_nothing_allows_what_the_library_sends(served:
     assert answer.headers["access-control-allow-headers"] == "authorization, content-type, x-retry-count"
 
 
+def test_a_preflight_that_asks_for_too_much_to_remember_allows_what_the_library_sends(served: Served) -> None:
+    answer = served.client.options("/v1/t", headers={"Access-Control-Request-Headers": "x" * 1025})
+    assert answer.headers["access-control-allow-headers"] == "authorization, content-type, x-retry-count"
+
+
 def test_a_page_can_read_success_and_every_kind_of_error(served: Served) -> None:
     headers = {**basic(WRITE_KEY), "Origin": ORIGIN}
     answers = [

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from serving import make_certificate
 from tracking_api.serving import SECOND_KEY, UNKNOWN_KEY, WRITE_KEY, Served, source
 
 
@@ -33,6 +35,11 @@ def test_the_settings_have_every_part_that_libraries_read(served: Served) -> Non
 def test_the_host_is_the_one_that_was_asked(served: Served) -> None:
     answer = served.client.get(f"/v1/projects/{WRITE_KEY}/settings", headers={"Host": "events.shop.example:8443"})
     assert answer.json()["integrations"]["Segment.io"]["apiHost"] == "events.shop.example:8443/v1"
+
+
+def test_of_an_endless_host_no_more_is_echoed_than_a_name_can_have(served: Served) -> None:
+    answer = served.client.get(f"/v1/projects/{WRITE_KEY}/settings", headers={"Host": "h" * 10_000})
+    assert len(answer.content) < 1_000
 
 
 @pytest.mark.parametrize(
@@ -81,3 +88,16 @@ def test_settings_are_unavailable_rather_than_unknown_while_the_configuration_ca
     served = serve()
     served.snapshots.is_broken = True
     assert served.client.get(f"/v1/projects/{WRITE_KEY}/settings").status_code == 503
+
+
+def test_over_tls_everything_works_and_the_library_is_told_https(
+    serve: Callable[..., Served], tmp_path: Path
+) -> None:
+    served = serve(certificate=make_certificate(tmp_path))
+    settings = served.client.get(f"/v1/projects/{WRITE_KEY}/settings").json()
+    assert settings["integrations"]["Segment.io"]["protocol"] == "https"
+    assert served.post("/v1/track", {"userId": "u", "event": "E", "x": "x" * 30_000}).status_code == 200
+    assert served.post("/v1/track", b"{").status_code == 400
+    assert len(served.received()) == 1
+    answer = served.client.get("/health", headers={"Connection": "close"})
+    assert answer.headers["connection"] == "close"
