@@ -70,6 +70,8 @@ async def test_these_answers_are_final(partner: Partner, status: int) -> None:
         (format_datetime(NOW - dt.timedelta(days=1), usegmt=True), 0.0),
         ("Mon, 23 Nov 2026 12:00:30 -0000", 30.0),
         ("Mon, 99 Nov 2026 12:00:30 GMT", None),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),
+        ("Mon, 01 Jan 2024 00:00:00 +99999999999999999", None),
     ],
 )  # fmt: skip
 def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:
@@ -133,10 +135,24 @@ async def test_a_refused_connection_is_tried_again() -> None:
     assert failure.value.reason == "EREFUSED"
 
 
-async def test_a_name_that_does_not_resolve_is_tried_again() -> None:
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 64 + ".example", "a..example"])
+async def test_a_name_that_does_not_resolve_is_tried_again(host: str) -> None:
     with pytest.raises(Retryable) as failure:
-        await send("http://no-such-host.invalid/")
+        await send(f"http://{host}/")
     assert failure.value.reason == "ENOTFOUND"
+
+
+async def test_credentials_that_cannot_be_sent_are_invalid_settings(partner: Partner) -> None:
+    with pytest.raises(Rejected) as failure:
+        await send(partner.url.replace("//", "//\u20ac:p@"))
+    assert failure.value.reason == "INVALID_SETTINGS"
+
+
+async def test_credentials_in_a_redirect_give_way_to_the_operators(partner: Partner) -> None:
+    answers = iter([web.Response(status=307, headers={"Location": partner.url.replace("//", "//u:p@")}), 200])
+    partner.answer = lambda _: next(answers)
+    await send(partner.url, {"Authorization": "Bearer t"})
+    assert [each.headers["Authorization"] for each in partner.arrivals] == ["Bearer t"] * 2
 
 
 async def test_no_answer_in_time_is_tried_again(partner: Partner, monkeypatch: pytest.MonkeyPatch) -> None:

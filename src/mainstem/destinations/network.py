@@ -39,6 +39,7 @@ _REFUSED: Final[tuple[Network, ...]] = tuple(
         "10.0.0.0/8",  # private
         "100.64.0.0/10",  # shared by carriers (CGNAT), and by clouds for internal services
         "127.0.0.0/8",  # loopback
+        "168.63.129.16/32",  # Azure's host services: public by number, and one hop from every machine there
         "169.254.0.0/16",  # link-local, cloud metadata
         "172.16.0.0/12",  # private
         "192.0.0.0/24",  # protocol assignments
@@ -134,7 +135,10 @@ class Resolver(AbstractResolver):
         look_up = functools.partial(
             socket.getaddrinfo, host, port, type=socket.SOCK_STREAM, family=family, flags=socket.AI_ADDRCONFIG
         )
-        found = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
+        except UnicodeError:  # an empty label, or one over 63 characters
+            raise socket.gaierror(socket.EAI_NONAME, "no such name can be") from None
         return [
             ResolveResult(
                 hostname=host, host=str(address[0]), port=port, family=kind, proto=protocol,

@@ -65,6 +65,8 @@ async def post(http: ClientSession, url: URL, body: bytes, headers: Mapping[str,
         raise Retryable("ETIMEDOUT") from None
     except InvalidURL:
         raise Rejected("INVALID_SETTINGS", "the URL cannot be used") from None
+    except UnicodeEncodeError:
+        raise Rejected("INVALID_SETTINGS", "the URL's credentials cannot be sent") from None
     except ClientError as error:
         raise _network_failure(error) from None
     if not 200 <= answer.status < 300:
@@ -77,8 +79,9 @@ async def _follow(http: ClientSession, url: URL, body: bytes, headers: Mapping[s
         target = _redirect_target(url, answer)
         if target is None:
             return answer
-        if target.origin() != url.origin():
+        if target.origin() != url.origin() or any(name.lower() == "authorization" for name in headers):
             target = target.with_user(None)
+        if target.origin() != url.origin():
             headers = {name: value for name, value in headers.items() if name.lower() in _OWN_HEADERS}
         url = target
     return await _send(http, url, body, headers)
@@ -143,7 +146,7 @@ def retry_after_seconds(value: str | None, now_ms: int) -> float | None:
         return float(text)
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return max(0.0, (aware - datetime.fromtimestamp(now_ms / 1000, UTC)).total_seconds())
