@@ -15,7 +15,8 @@ import msgspec
 
 from mainstem.tracking_api.answers import Answer
 
-_MAX_ORIGIN_CHARACTERS: Final = 256  # bounds what is remembered
+_MAX_ORIGIN_CHARACTERS: Final = 256  # this and the next bound what is remembered
+_MAX_ASKED_CHARACTERS: Final = 1024
 _MAX_AGE_SECONDS: Final = 24 * 60 * 60
 _USUAL_HEADERS: Final = "authorization, content-type, x-retry-count"
 _EXPOSED: Final = ("access-control-expose-headers", "Retry-After, X-RateLimit-Reset")
@@ -32,8 +33,9 @@ def for_origin(answer: Answer, origin: str | None) -> Answer:
 
 def preflight(headers: Mapping[str, str]) -> Answer:
     """The answer to OPTIONS, on any path and without a look at the write key: 204, asked headers allowed."""
-    asked = headers.get("access-control-request-headers")
-    allowed = asked if asked and _may_be_echoed(asked) else _USUAL_HEADERS
+    asked = headers.get("access-control-request-headers", "")
+    is_echoed = bool(asked) and len(asked) <= _MAX_ASKED_CHARACTERS and _may_be_echoed(asked)
+    allowed = asked if is_echoed else _USUAL_HEADERS
     return Answer(
         204,
         b"",

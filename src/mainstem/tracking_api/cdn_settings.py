@@ -15,6 +15,7 @@ from mainstem.tracking_api.intake import Intake
 from mainstem.tracking_api.requests import Request
 
 _CACHE: Final = ("cache-control", "public, max-age=60")
+_MAX_HOST_CHARACTERS: Final = 262  # the longest name, a colon and a port; bounds what is remembered of an answer
 _UNKNOWN: Final = Answer(
     404,
     b"There is no source with this write key",
@@ -62,4 +63,4 @@ def _where_to_send(public_url: str, request: Request) -> tuple[str, str]:
     if public_url:
         parts = urlsplit(public_url if "://" in public_url else f"https://{public_url}")
         return parts.scheme, f"{parts.netloc}{parts.path.rstrip('/')}/v1"
-    return request.scheme, f"{request.headers.get('host', '')}/v1"
+    return request.scheme, f"{request.headers.get('host', '')[:_MAX_HOST_CHARACTERS]}/v1"
