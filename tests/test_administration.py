@@ -97,6 +97,14 @@ def test_migrate_says_that_there_is_nothing_to_do(folder: Path, capsys: pytest.C
     assert capsys.readouterr().out == "Nothing to do.\n"
 
 
+def test_a_new_folder_that_was_migrated_first_can_be_served(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, "migrate") == 0
+    assert capsys.readouterr().out.startswith("0001 start\n")
+    assert open_vault(tmp_path, "")
+
+
 def test_a_command_on_an_empty_folder_says_how_to_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path, "token", "list") == 1
     assert "mainstem serve" in capsys.readouterr().err

@@ -75,6 +75,8 @@ def _serve(settings: Settings) -> None:
 def migrate(settings: Settings) -> list[Migration]:
     """Bring every store of the data folder to this version; returns the steps of the control database."""
     _make_folder(settings.data)
+    if not any(settings.data.glob("*.db")):
+        open_vault(settings.data, settings.secret_key)  # a folder without its key would be refused by `serve`
     control = SqliteControl(settings.data)
     taken = control.migrate()
     control.close()

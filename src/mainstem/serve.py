@@ -65,18 +65,18 @@ class FolderLock:
 
     def __init__(self, folder: Path) -> None:
         """Raises FolderInUse naming the process that has it."""
-        self._file = (folder / "serve.lock").open("a+")
+        self._file = (folder / "serve.lock").open("ab+", buffering=0)
         deadline = time.monotonic() + LOCK_WAIT_SECONDS
         while not self._taken():
             self._file.seek(0)
-            holder = self._file.read().strip() or "unknown"
+            holder = self._file.read().decode(errors="replace").strip() or "unknown"
             if _alive(holder) or time.monotonic() > deadline:
                 self._file.close()
                 raise FolderInUse(f"{folder} is in use by another mainstem serve (process {holder})")
             time.sleep(0.05)
-        self._file.truncate(0)
-        self._file.write(str(os.getpid()))
-        self._file.flush()
+        with contextlib.suppress(OSError):  # on a full disk the lock does not tell who has it
+            self._file.truncate(0)
+            self._file.write(str(os.getpid()).encode())
 
     def release(self) -> None:
         """Let go of it; children that still run hold on."""

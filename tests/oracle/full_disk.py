@@ -65,8 +65,9 @@ def _limit_files(server: RunningServer, size_bytes: int) -> None:
 
 
 def _children(pid: int) -> list[int]:
-    found = Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(each) for each in found.read_text().split()]
+    table = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    rows = [tuple(map(int, line.split())) for line in table.splitlines()]
+    return [child for child, parent in rows if parent == pid]
 
 
 def _may_mount() -> bool:
@@ -77,4 +78,7 @@ def _may_mount() -> bool:
     return bool(int(capabilities.split()[1], 16) & _CAP_SYS_ADMIN)
 
 
-DISKS = (file_size_limit, small_filesystem) if _may_mount() else (file_size_limit,)
+DISKS = [
+    *([file_size_limit] if hasattr(resource, "prlimit") else []),  # Linux alone can set another process's limits
+    *([small_filesystem] if _may_mount() else []),
+]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from journeys.running import MAINSTEM, clean_environment
 from oracle.full_disk import DISKS, Disk
 from oracle.trial import trial
 
@@ -50,3 +53,20 @@ def test_processes_that_are_killed_while_the_disk_is_full_come_back_by_themselve
         back_at = running.generator.first_acknowledged_after(freed_at)
         report(f"acknowledges again {back_at - freed_at:.2f} s after there is space")
         report(running.judge())
+
+
+def test_a_start_on_a_disk_that_takes_nothing_says_so_in_one_line(tmp_path: Path) -> None:
+    subprocess.run(
+        [MAINSTEM, "migrate", "--data", tmp_path], env=clean_environment({}), check=True, capture_output=True
+    )
+    start = subprocess.run(
+        [MAINSTEM, "serve", "--data", tmp_path, "--api", "127.0.0.1:0", "--tracking", "127.0.0.1:0"],
+        env=clean_environment({}),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY)),
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert start.returncode == 1
+    (line,) = start.stderr.splitlines()
+    assert line.startswith("mainstem: the control database cannot be opened")

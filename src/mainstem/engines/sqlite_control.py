@@ -62,14 +62,16 @@ class SqliteControl:
             raise EngineUnavailable(f"the control database: {error.orig}") from error
 
     def migrate(self) -> list[Migration]:
-        """Bring the schema to this version; returns the steps taken. Raises NewerSchema."""
-        with sqlite3.connect(self.path, isolation_level=None) as raw:
-            raw.execute("PRAGMA journal_mode = wal")
-            raw.execute("PRAGMA busy_timeout = 10000")
-            raw.execute("BEGIN IMMEDIATE")
-            taken = _migrate(raw)
-            raw.execute("COMMIT")
-        raw.close()
+        """Bring the schema to this version; returns the steps taken. Raises NewerSchema, or EngineUnavailable
+        when the file cannot be opened or written."""
+        try:
+            with contextlib.closing(sqlite3.connect(self.path, timeout=10, isolation_level=None)) as raw:
+                raw.execute("PRAGMA journal_mode = wal")
+                raw.execute("BEGIN IMMEDIATE")
+                taken = _migrate(raw)
+                raw.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            raise EngineUnavailable(f"the control database cannot be opened: {error}") from error
         return taken
 
     def close(self) -> None:
