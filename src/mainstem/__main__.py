@@ -53,7 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     for name in Settings.__struct_fields__:
         if name != "data" and name not in settings.ENVIRONMENT_ONLY:
             _add_setting(serve, name)
-    _command(commands, "doctor", "check folder, disk, ports, clock, versions and queues", _doctor)
+    doctor = _command(commands, "doctor", "check folder, disk, ports, clock, versions and queues", _doctor)
+    for name in ("api", "tracking"):
+        _add_setting(doctor, name)
     _command(commands, "migrate", "bring the data folder to this version", _migrate)
     _add_tokens(commands)
     _add_audit(commands)
