@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,15 @@ def test_the_doctor_finds_a_fresh_folder_well(folder: Path, capsys: pytest.Captu
     for subject in ("versions", "folder", "schema", "disk", "Public API", "Tracking API", "clock", "audit trail"):
         assert f"ok    {subject}" in report, report
     assert "0 deliveries" in report
+
+
+def test_the_doctor_looks_at_the_ports_it_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        port = listening.getsockname()[1]
+        assert run(folder, "doctor", "--api", f"127.0.0.1:{port}") == 0
+    assert f"127.0.0.1:{port} answers" in capsys.readouterr().out
 
 
 def test_the_doctor_says_what_is_wrong_with_a_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
