@@ -129,13 +129,18 @@ class ToldQueue:
         self.refusals = 0  # how often `settle` still fails
         self.refused = 0
         self.largest_page = 0
+        self.taken_after: list[int] = []
 
     def destinations(self) -> Sequence[str]:
         return self._queue.destinations()
 
     def take(self, destination_id: str, after: int, limit: int, share: tuple[int, int]) -> Sequence[Delivery]:
         self.largest_page = max(self.largest_page, limit)
+        self.taken_after.append(after)
         return self._queue.take(destination_id, after, limit, share)
+
+    def newest(self) -> int:
+        return self._queue.newest()
 
     def get(self, ids: Sequence[int]) -> Sequence[Delivery]:
         return self._queue.get(ids)

@@ -510,6 +510,21 @@ async def test_workers_share_the_users_between_them(world: World, partner: Partn
     assert not world.queue.destinations()
 
 
+async def test_what_waits_for_another_worker_is_not_looked_through_again(world: World, partner: Partner) -> None:
+    world.configuration.put("d1", webhook(partner.url))
+    mine, others = (
+        next(f"u{n}" for n in range(99) if event("m", user=f"u{n}").lane % 2 == share) for share in (0, 1)
+    )
+    world.append([event(f"other{n}", user=others) for n in range(50)])
+    async with world.working(share=(0, 2)):
+        for number in range(3):
+            world.append([event(f"m{number}", user=mine)])
+            await world.until_settled(number + 1)
+    assert partner.message_ids() == ["m0", "m1", "m2"]
+    assert sorted(world.queue.taken_after) == world.queue.taken_after
+    assert world.queue.taken_after.count(0) == 1
+
+
 @pytest.mark.parametrize("seed", range(4))
 async def test_whatever_happens_each_delivery_ends_once_and_in_order(
     world: World, partner: Partner, seed: int

@@ -71,6 +71,7 @@ class Worker:
         self._now_ms = now_ms
         self._backoff = Backoff.of(settings, jitter)
         self._outbounds: dict[str, Outbound] = {}
+        self._waiting: frozenset[str] = frozenset()  # destinations with deliveries, whichever worker's they are
         self._wanting: dict[str, None] = {}  # destinations to be looked at in the next turn, in order
         self._tasks: set[asyncio.Task[None]] = set()
         self._needed = asyncio.Event()
@@ -142,10 +143,10 @@ class Worker:
         turn = await self._storage.turn(reads, is_woken=is_woken)
         if self._snapshot.current is not before or was_full:
             self._look_at_all()
-        for destination_id in turn.waiting:
-            self._greet(destination_id)
+        if turn.is_woken and turn.is_read:
+            self._greet_all(turn.waiting)
         for read, found in zip(turn.reads, turn.found, strict=True) if turn.is_read else ():
-            self._take_in(self._outbounds[read.destination_id], read, found)
+            self._take_in(self._outbounds[read.destination_id], read, found, turn.newest)
         for outbound in looked_at:
             self._advance(outbound)
         if not turn.is_done:
@@ -172,6 +173,14 @@ class Worker:
             async with asyncio.timeout(self._poll_seconds):
                 await self._stop.wait()
 
+    def _greet_all(self, waiting: Sequence[str]) -> None:
+        """Greet the destinations that have deliveries waiting, and look once more at those that have not."""
+        self._waiting = frozenset(waiting)
+        for outbound in [each for each in self._outbounds.values() if each.id not in self._waiting]:
+            self._look(outbound)
+        for destination_id in waiting:
+            self._greet(destination_id)
+
     def _greet(self, destination_id: str) -> None:
         """A destination has deliveries waiting, new ones perhaps."""
         outbound = self._outbounds.get(destination_id)
@@ -186,7 +195,7 @@ class Worker:
         config = self._snapshot.current.destinations.get(destination_id)
         return config if config is not None and config.enabled else None
 
-    def _take_in(self, outbound: Outbound, read: Read, found: Sequence[Delivery]) -> None:
+    def _take_in(self, outbound: Outbound, read: Read, found: Sequence[Delivery], newest: int) -> None:
         """Give what was read to where it belongs, unless the destination began anew meanwhile."""
         outbound.follow(self._find_config(outbound.id))
         if read.epoch != outbound.epoch:
@@ -194,7 +203,7 @@ class Worker:
         deliveries = self._storage.still_waiting(found)
         if outbound.config is None:
             self._drop(deliveries)
-            outbound.page_read(read, found)
+            outbound.page_read(read, found, newest)
         elif outbound.health.is_down:
             self._probe(outbound, deliveries)
         elif read.ids:
@@ -203,7 +212,7 @@ class Worker:
             now_ms = self._now_ms()
             for delivery in deliveries:
                 outbound.lanes.add(delivery, now_ms)
-            outbound.page_read(read, found)
+            outbound.page_read(read, found, newest)
 
     def _advance(self, outbound: Outbound) -> None:
         """Start what may start, and see to it that the destination is looked at again in time."""
@@ -216,7 +225,8 @@ class Worker:
             self._look(outbound)
         elif outbound.is_idle:
             self._set_timer(outbound, None)
-            del self._outbounds[outbound.id]
+            if outbound.id not in self._waiting:  # else it remembers how far it has read, past others' lanes
+                del self._outbounds[outbound.id]
         else:
             self._set_timer(outbound, outbound.next_look_ms)
 

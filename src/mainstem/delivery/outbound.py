@@ -94,11 +94,12 @@ class Outbound:
         """Deliveries were queued since the last page."""
         self._is_read_out = False
 
-    def page_read(self, read: Read, found: Sequence[Delivery]) -> None:
-        """Go on behind this page the next time."""
-        if found:
-            self._cursor = found[-1].id
+    def page_read(self, read: Read, found: Sequence[Delivery], newest: int) -> None:
+        """Go on behind this page the next time. A page that is not full was the last of all up to `newest`:
+        what other workers have waiting there must not be looked through again."""
         self._is_read_out = len(found) < read.limit
+        last = found[-1].id if found else 0
+        self._cursor = max(self._cursor, last, newest if self._is_read_out else 0)
 
     def reread(self) -> None:
         """Forget what was read and begin with the oldest again, once nothing is in flight any more: what is

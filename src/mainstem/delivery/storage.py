@@ -28,7 +28,8 @@ _GATHER_SECONDS: Final = 0.005
 
 class Turn(msgspec.Struct):
     """One visit to storage: what to save and read, and what came of it. `waiting` are the destinations with
-    deliveries, asked for when `is_woken`; `found` goes with `reads`. Without `is_read` nothing was found out."""
+    deliveries, asked for when `is_woken`; `found` goes with `reads`, which saw at least what was queued up to the
+    id `newest`. Without `is_read` nothing was found out."""
 
     settled: Sequence[Settled]
     retries: Sequence[Retry]
@@ -37,6 +38,7 @@ class Turn(msgspec.Struct):
     is_saved: bool = False
     is_read: bool = False
     found: Sequence[Sequence[Delivery]] = ()
+    newest: int = 0
     waiting: Sequence[str] = ()
 
     @property
@@ -124,6 +126,7 @@ class Storage:
             self._note_unavailable(error)
         try:
             turn.waiting = self._queue.destinations() if turn.is_woken else ()
+            turn.newest = self._queue.newest() if turn.reads else 0  # before reading: that may find newer ones
             turn.found = [self._fetch(read) for read in turn.reads]
             self._snapshot.refresh()
             turn.is_read = True

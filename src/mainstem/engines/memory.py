@@ -52,6 +52,11 @@ class MemoryDeliveryQueue:
             )
             return list(itertools.islice(found, limit))
 
+    def newest(self) -> int:
+        """See DeliveryQueue."""
+        with self._changed:
+            return self._newest
+
     def get(self, ids: Sequence[int]) -> Sequence[Delivery]:
         """See DeliveryQueue."""
         with self._changed:

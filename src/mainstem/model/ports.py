@@ -179,6 +179,9 @@ class DeliveryQueue(Protocol):
         """Return waiting deliveries with an id over `after`, in order of id, at most `limit`, whose
         lane % share[1] == share[0]. Taking does not remove or mark them."""
 
+    def newest(self) -> int:
+        """The highest id given out so far, 0 when none was; whatever is queued later has a higher one."""
+
     def get(self, ids: Sequence[int]) -> Sequence[Delivery]:
         """Return these deliveries, as far as they still wait, in order of id."""
 

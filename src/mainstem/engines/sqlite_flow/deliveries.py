@@ -59,6 +59,11 @@ class SqliteDeliveryQueue:
             ).fetchall()
         return [_delivery(row) for row in rows]
 
+    def newest(self) -> int:
+        """See DeliveryQueue."""
+        with self._file.reading() as db:
+            return get_state(db, "next_delivery")
+
     def get(self, ids: Sequence[int]) -> Sequence[Delivery]:
         """See DeliveryQueue."""
         with self._file.reading() as db:

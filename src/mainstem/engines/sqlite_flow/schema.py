@@ -52,7 +52,13 @@ _FIRST: Final = (
     "CREATE TABLE redriven (id INTEGER PRIMARY KEY, destination_id TEXT NOT NULL, entry BLOB NOT NULL)",
 )
 
-MIGRATIONS: Final = (_FIRST,)
+# With the lane in the index, a worker passes over the lanes of others without reading their deliveries.
+_SECOND: Final = (
+    "DROP INDEX deliveries_by_destination",
+    "CREATE INDEX deliveries_by_destination ON deliveries (destination_id, id, lane)",
+)
+
+MIGRATIONS: Final = (_FIRST, _SECOND)
 
 
 class NewerSchema(MainstemError):
