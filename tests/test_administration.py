@@ -120,6 +120,15 @@ def test_a_command_on_an_empty_folder_says_how_to_start(tmp_path: Path, capsys: 
     assert "mainstem serve" in capsys.readouterr().err
 
 
+def test_what_stands_in_the_way_is_one_line_and_no_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "serve.lock").mkdir()
+    assert run(tmp_path, "serve") == 1
+    assert capsys.readouterr().err.splitlines() == [f"mainstem: [Errno 21] Is a directory: '{tmp_path}/serve.lock'"]
+    (tmp_path / "file").touch()
+    assert run(tmp_path / "file", "serve") == 1
+    assert capsys.readouterr().err == f"mainstem: --data {tmp_path}/file: File exists\n"
+
+
 def test_help_names_every_setting_with_its_variable(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["serve", "--help"])

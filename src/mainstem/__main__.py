@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     try:
         code: int = parsed.run(_settings(parsed), parsed)
-    except MainstemError as error:
+    except (MainstemError, OSError) as error:  # OSError: a folder that cannot be written, a full disk
         sys.stderr.write(f"mainstem: {error}\n")
         return 1
     except KeyboardInterrupt:

@@ -74,3 +74,13 @@ def test_a_full_disk_is_an_engine_that_is_unavailable(control: SqliteControl) ->
         db.execute(text("PRAGMA max_page_count = 1"))
     with pytest.raises(EngineUnavailable), control.transaction(writes=True) as db:
         db.execute(text("INSERT INTO filler VALUES (zeroblob(10000000))"))
+
+
+def test_a_file_that_is_no_database_is_an_engine_that_is_unavailable(tmp_path: Path) -> None:
+    database = SqliteControl(tmp_path)
+    database.path.write_bytes(b"no database" * 1000)
+    with pytest.raises(EngineUnavailable, match="not a database"):
+        database.migrate()
+    with pytest.raises(EngineUnavailable, match="not a database"), database.transaction(writes=False) as db:
+        db.execute(text("SELECT 1 FROM labels"))
+    database.close()

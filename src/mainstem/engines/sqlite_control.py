@@ -16,11 +16,12 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from mainstem.errors import EngineUnavailable, MainstemError
 
 FILE: Final = "control.db"
+_UNAVAILABLE: Final = frozenset({OperationalError, DatabaseError})  # of the disk or the file; the others are of rows
 
 
 class NewerSchema(MainstemError):
@@ -58,20 +59,22 @@ class SqliteControl:
         try:
             with (self._writing if writes else self._reading).begin() as connection:
                 yield connection
-        except OperationalError as error:
-            raise EngineUnavailable(f"the control database: {error.orig}") from error
+        except DatabaseError as error:
+            if type(error) in _UNAVAILABLE:
+                raise EngineUnavailable(f"the control database: {error.orig}") from error
+            raise
 
     def migrate(self) -> list[Migration]:
-        """Bring the schema to this version; returns the steps taken. Raises NewerSchema, or EngineUnavailable
-        when the file cannot be opened or written."""
+        """Bring the schema to this version; returns the steps taken. Raises NewerSchema, and EngineUnavailable
+        when the disk is full or the file is no database; then no step was taken."""
         try:
-            with contextlib.closing(sqlite3.connect(self.path, timeout=10, isolation_level=None)) as raw:
+            with contextlib.closing(sqlite3.connect(self.path, isolation_level=None, timeout=10)) as raw, raw:
                 raw.execute("PRAGMA journal_mode = wal")
                 raw.execute("BEGIN IMMEDIATE")
                 taken = _migrate(raw)
                 raw.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            raise EngineUnavailable(f"the control database cannot be opened: {error}") from error
+        except sqlite3.Error as error:
+            raise EngineUnavailable(f"the control database: {error}") from error
         return taken
 
     def close(self) -> None:
