@@ -6,6 +6,7 @@ files (EFBIG) is the other, stricter way, which needs no privilege: nothing can 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import resource
@@ -59,9 +60,15 @@ def _write_all_there_is(path: Path) -> None:
 
 
 def _limit_files(server: RunningServer, size_bytes: int) -> None:
-    for pid in (server.pid, *_children(server.pid)):  # the supervisor first: who is started later inherits
-        _, most = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (size_bytes, most))
+    _limit(server.pid, size_bytes)  # first, so that who is started from now on inherits it
+    for pid in _children(server.pid):
+        with contextlib.suppress(ProcessLookupError):  # ended meanwhile
+            _limit(pid, size_bytes)
+
+
+def _limit(pid: int, size_bytes: int) -> None:
+    _, most = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size_bytes, most))
 
 
 def _children(pid: int) -> list[int]:
