@@ -460,6 +460,18 @@ def test_a_letter_of_the_pipeline_goes_back_into_it_and_its_outcome_is_taken_bac
     assert counts(flow) == {(MINUTE,): (1, 0)}
 
 
+def test_a_letter_that_was_sent_back_is_saved_by_one_process_alone(flow, tmp_path):
+    letter = set_aside(flow)
+    flow.dead_letters.redrive(letter)
+    batch = Processed(1, 1, [delivery()], {key(): Tally(1)}, redriven=[letter])
+    with contextlib.closing(SqliteFlow(tmp_path)) as other:
+        other.pipeline.save(batch, NOW_MS)
+    with pytest.raises(EngineUnavailable, match="another process"):
+        flow.pipeline.save(batch, NOW_MS)
+    assert counts(flow) == {(MINUTE,): (1, 0)}
+    assert len(flow.queue.take("dst", 0, 10, (0, 1))) == 1
+
+
 def test_a_letter_of_a_connector_goes_back_into_the_queue(flow):
     (first,) = queue(flow, delivery(1, lane=5))
     letter = NewDeadLetter(NOW_MS, "src", "dst", "m1", "webhook", "KeyError at webhook.py:9", first.new.body)

@@ -83,6 +83,12 @@ def test_a_number_beyond_all_measure_is_null_and_spoils_nothing_else(number):
     assert payloads(body) == [{"a": None, "b": 1.5}, {"c": 12345678901234567890123}]
 
 
+@pytest.mark.parametrize("number", ["1", "1e999", "1" * 5_000])
+def test_half_a_surrogate_pair_is_replaced(number):
+    (payload,) = payloads(b'{"event":"a\\ud800b","\\udc00":["\\ud83d\\ude00"],"n":%s}' % number.encode(), "track")
+    assert payload == {"event": "a\ufffdb", "\ufffd": ["\N{GRINNING FACE}"], "n": 1 if number == "1" else None}
+
+
 def test_an_item_alone_goes_the_same_way_again():
     whole = request({"context": {"a": 1}, "sentAt": "S", "batch": [{"n": 0}, {"n": 1}]}, "batch", ip="9.9.9.9")
     record = repack(whole, 1)

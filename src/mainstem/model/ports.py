@@ -143,7 +143,8 @@ class PipelineStore(Protocol):
 
     def save(self, batch: Processed, now_ms: int) -> None:
         """Queue, count, remember and advance in one transaction; wakes the delivery workers. Raises
-        EngineUnavailable also when the position is not `batch.after` any more (another process advanced)."""
+        EngineUnavailable also when the position is not `batch.after` any more, or one of `batch.redriven` is
+        gone (another process advanced)."""
 
     def tidy(self, now_ms: int) -> None:
         """Do a small part of the housekeeping (old counts, old ids); call it every minute or so."""

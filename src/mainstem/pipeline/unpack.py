@@ -78,7 +78,10 @@ def _read_json(body: bytes) -> Any:
     try:
         return _read(body)
     except msgspec.DecodeError:
-        return json.loads(body, parse_float=_finite, parse_int=_short)
+        value = json.loads(body, parse_float=_finite, parse_int=_short)
+    # No store and no destination takes half a surrogate pair: it is replaced, wherever it stands.
+    text = json.dumps(value, ensure_ascii=False).encode("utf-16-le", "surrogatepass")
+    return json.loads(text.decode("utf-16-le", "replace"))
 
 
 def _finite(text: str) -> float | None:

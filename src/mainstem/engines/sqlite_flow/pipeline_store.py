@@ -58,7 +58,9 @@ class SqlitePipelineStore:
             users.remember(db, new_users)
             for each in batch.dead:
                 deliveries.keep_letter(db, each.letter, each.key, retries=0, queued=False, entry=each.entry)
-            db.executemany("DELETE FROM redriven WHERE id = ?", zip(batch.redriven))
+            gone = db.executemany("DELETE FROM redriven WHERE id = ?", zip(batch.redriven)).rowcount
+            if batch.redriven and gone != len(batch.redriven):
+                raise EngineUnavailable("another process saved these dead letters meanwhile; nothing was saved")
             set_state(db, "position", batch.position)
         self._remember_users(new_users)
         if batch.deliveries:
