@@ -243,6 +243,7 @@ def measure_batch(url: str, pid: int, batch: int, bodies: Path, options: argpars
         f"batch_{batch}_requests_per_second": rate,
         f"batch_{batch}_events_per_second": rate * batch,
         f"batch_{batch}_cpu_us_per_event": spent / (rate * batch * options.seconds) * 1e6,
+        f"batch_{batch}_events_per_cpu_second": rate * batch * options.seconds / spent,
         f"batch_{batch}_p50_ms_at_half": half["p50_ms"],
         f"batch_{batch}_p99_ms_at_half": half["p99_ms"],
     }

@@ -122,6 +122,7 @@ def run_tracking_api(settings: Settings, address: Address, vault: Vault, stop: t
 
     log = open_event_log(settings)
     app = tracking_api.build(settings, open_snapshot(settings, vault), log)
+    tracking_api.tune_interpreter()
     uvloop.run(_serve_tracking_api(settings, address, app, stop))
     log.close()
 

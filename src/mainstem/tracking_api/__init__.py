@@ -14,6 +14,6 @@ Source: Tracking API reference, "HTTP Tracking API".
 from __future__ import annotations
 
 from mainstem.tracking_api.app import TrackingApi, build
-from mainstem.tracking_api.server import serve, tls_context
+from mainstem.tracking_api.server import serve, tls_context, tune_interpreter
 
-__all__ = ["TrackingApi", "build", "serve", "tls_context"]
+__all__ = ["TrackingApi", "build", "serve", "tls_context", "tune_interpreter"]
