@@ -315,6 +315,35 @@ async def test_retry_after_is_kept_within_the_time_for_retries(world: World, par
     assert first[min(first)].due_at_ms >= began + 100_000
 
 
+@pytest.mark.parametrize("users", [1, 20])
+async def test_a_clock_set_back_by_a_year_holds_nothing_up(world: World, partner: Partner, users: int) -> None:
+    year_ms = 365 * 86_400_000
+    ahead_ms = year_ms
+    partner.answer = lambda arrival: 503 if ahead_ms else 200
+    world.settings = quick(retry_base_seconds=30, retry_cap_seconds=60)
+    world.configuration.put("d1", webhook(partner.url))
+    world.append([event(f"m{n}", user=f"u{n}") for n in range(users)])
+    async with world.working(now_ms=lambda: int(time.time() * 1000) + ahead_ms):
+        await world.queue.until(lambda: len(world.queue.retries) >= min(users, 10))
+        ahead_ms = 0
+        await world.until_settled(users)
+    assert {stage for stage, _ in world.outcomes()} == {DELIVERED_FIRST[0]}
+
+
+async def test_a_retry_noted_before_the_clock_was_set_back_is_due_at_the_next_start(
+    world: World, partner: Partner
+) -> None:
+    partner.answer = lambda arrival: 503
+    world.configuration.put("d1", webhook(partner.url))
+    world.append([event("m1"), event("m2")])
+    async with world.working(now_ms=lambda: int(time.time() * 1000) + 365 * 86_400_000):
+        await world.queue.until(lambda: bool(world.queue.retries))
+    partner.answer = lambda arrival: 200
+    async with world.working():
+        await world.until_settled(2)
+    assert partner.message_ids()[-2:] == ["m1", "m2"]
+
+
 async def test_a_restarted_worker_goes_on_where_the_last_one_stopped(world: World, partner: Partner) -> None:
     partner.answer = lambda arrival: 503
     world.configuration.put("d1", webhook(partner.url))

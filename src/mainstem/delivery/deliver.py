@@ -26,7 +26,7 @@ from typing import Final
 from aiohttp import ClientSession
 
 from mainstem.delivery.outbound import Outbound, Read
-from mainstem.delivery.retry import Backoff, final_reason, is_over, next_attempt
+from mainstem.delivery.retry import Backoff, as_of, final_reason, is_over, next_attempt
 from mainstem.delivery.storage import Storage, Turn
 from mainstem.destinations import CONNECTORS
 from mainstem.destinations.base import Destination, Message, Perform, Rejected, Retryable
@@ -44,6 +44,7 @@ STOP_SECONDS: Final = 5.2  # and for saving what came of it, if the store refuse
 POLL_SECONDS: Final = 0.5
 _MAX_READS: Final = 32
 _MOST_FILES: Final = 65_536
+_CLOCK_SET_BACK_MS: Final = 60_000
 _DROPPED: Final = "MESSAGE_REJECTED"
 
 
@@ -78,6 +79,7 @@ class Worker:
         self._storage = Storage(queue, snapshot, share, self._needed.set)
         self._is_woken = True
         self._fault: BaseException | None = None
+        self._latest_ms = 0
         self._http: ClientSession
 
     async def run(self) -> None:
@@ -136,6 +138,7 @@ class Worker:
         """Save and read, take in what came, and start what may start."""
         if self._fault is not None:
             raise self._fault
+        self._watch_clock()
         looked_at = self._next_wanting()
         reads = [read for each in looked_at if (read := self._wanted(each)) is not None]
         is_woken, self._is_woken = self._is_woken, False
@@ -151,6 +154,20 @@ class Worker:
             self._advance(outbound)
         if not turn.is_done:
             await self._pause(turn)
+
+    def _watch_clock(self) -> None:
+        """When the clock was set back, what was planned by it lies too far ahead: begin anew."""
+        now_ms = self._now_ms()
+        if now_ms < self._latest_ms - _CLOCK_SET_BACK_MS:
+            log.warning(
+                "the clock was set back by %d seconds: retries are planned anew", (self._latest_ms - now_ms) // 1000
+            )
+            for outbound in self._outbounds.values():
+                outbound.health.settled()
+                outbound.reread()
+            self._look_at_all()
+            self._latest_ms = now_ms
+        self._latest_ms = max(self._latest_ms, now_ms)
 
     def _next_wanting(self) -> list[Outbound]:
         chosen = list(self._wanting)[:_MAX_READS]
@@ -200,16 +217,16 @@ class Worker:
         outbound.follow(self._find_config(outbound.id))
         if read.epoch != outbound.epoch:
             return
-        deliveries = self._storage.still_waiting(found)
+        now_ms = self._now_ms()
+        deliveries = [as_of(each, self._backoff, now_ms) for each in self._storage.still_waiting(found)]
         if outbound.config is None:
             self._drop(deliveries)
             outbound.page_read(read, found, newest)
         elif outbound.health.is_down:
             self._probe(outbound, deliveries)
         elif read.ids:
-            outbound.lanes.supply(read.ids, deliveries, self._now_ms())
+            outbound.lanes.supply(read.ids, deliveries, now_ms)
         else:
-            now_ms = self._now_ms()
             for delivery in deliveries:
                 outbound.lanes.add(delivery, now_ms)
             outbound.page_read(read, found, newest)

@@ -64,8 +64,18 @@ def next_attempt(delivery: Delivery, failure: Retryable, backoff: Backoff, now_m
 def is_over(delivery: Delivery, down_since_ms: int, backoff: Backoff, now_ms: int) -> bool:
     """True when a delivery has waited out its time at a destination that is down. One that was never tried
     waits from when it was received or, if that is later, from when the destination was found down."""
-    since_ms = delivery.first_attempt_at_ms or max(delivery.new.received_at_ms, down_since_ms)
+    received_at_ms = delivery.new.received_at_ms
+    waits_since_ms = received_at_ms if received_at_ms <= now_ms else 0  # else the clock was set back meanwhile
+    since_ms = delivery.first_attempt_at_ms or max(waits_since_ms, down_since_ms)
     return now_ms >= since_ms + backoff.horizon_ms
+
+
+def as_of(delivery: Delivery, backoff: Backoff, now_ms: int) -> Delivery:
+    """The delivery, due now if its retry lies further ahead than any wait can be: that was noted before the
+    clock was set back."""
+    if delivery.due_at_ms <= now_ms + backoff.horizon_ms:
+        return delivery
+    return Delivery(delivery.id, delivery.new, delivery.attempts, now_ms, now_ms, delivery.progress, delivery.reason)
 
 
 def final_reason(reason: str) -> str:
