@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import itertools
 import logging
 import socket
 import threading
@@ -170,6 +171,36 @@ async def test_the_operator_is_told_once_and_without_the_url(sink: Partner, capl
     assert "--allow-private" in caplog.text
     assert "127.0.0.1" in caplog.text
     assert "hunter2" not in caplog.text
+
+
+async def test_names_that_failed_before_may_hang_by_the_hundred(
+    sink: Partner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = threading.Event()
+    answered.set()
+    look_up = socket.getaddrinfo
+    asked = itertools.count(1)
+    all_hang, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def getaddrinfo(host: str, *args: object, **options: object) -> object:
+        if host.startswith("hangs"):
+            if next(asked) == 100 + 32:  # as many as there are threads for one kind of names
+                loop.call_soon_threadsafe(all_hang.set)
+            answered.wait(10)
+            raise socket.gaierror(socket.EAI_AGAIN, "no name server answered")
+        return look_up("127.0.0.1", *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    hanging = [URL(f"http://hangs{n}.example/") for n in range(100)]
+    async with network.open_session(LOOPBACK) as http:
+        await asyncio.gather(*(post(http, url, b"{}", {}, 0) for url in hanging), return_exceptions=True)
+        answered.clear()
+        again = [asyncio.create_task(post(http, url, b"{}", {}, 0)) for url in hanging]
+        await all_hang.wait()
+        await post(http, URL(sink.url.replace("127.0.0.1", "well.example")), b"{}", {}, 0)
+        answered.set()
+        await asyncio.gather(*again, return_exceptions=True)
+    assert len(sink.arrivals) == 1
 
 
 async def test_lookups_that_hang_do_not_hold_up_another(sink: Partner, monkeypatch: pytest.MonkeyPatch) -> None:

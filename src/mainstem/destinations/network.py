@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 KEEP_ALIVE_SECONDS: Final = 4.0  # below the 5 seconds after which node closes: sending into a closing socket fails
 _LOGGED_MAX: Final = 1_000
 _LOOKUPS: Final = 32
+_SLOW_SECONDS: Final = 1.0
+_BAD_NAMES_MAX: Final = 10_000
 
 _REFUSED: Final[tuple[Network, ...]] = tuple(
     ip_network(each)
@@ -123,10 +125,13 @@ class CheckedSockets:
 
 class Resolver(AbstractResolver):
     """Looks up names in threads of its own, because a lookup can hang for half a minute: more of them than an
-    event loop has, so that one dead name server is not everybody's, and none that somebody waits for at the end."""
+    event loop has, so that one dead name server is not everybody's, and none that somebody waits for at the end.
+    Names that failed or were slow the last time have other threads, where they wait for each other alone."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="resolve")
+        self._threads_for_bad = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="resolve-bad")
+        self._bad: set[str] = set()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -135,10 +140,15 @@ class Resolver(AbstractResolver):
         look_up = functools.partial(
             socket.getaddrinfo, host, port, type=socket.SOCK_STREAM, family=family, flags=socket.AI_ADDRCONFIG
         )
+        loop = asyncio.get_running_loop()
+        began, is_bad = loop.time(), True
         try:
-            found = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
+            found = await loop.run_in_executor(self._threads_for_bad if host in self._bad else self._threads, look_up)
+            is_bad = loop.time() - began > _SLOW_SECONDS
         except UnicodeError:  # an empty label, or one over 63 characters
             raise socket.gaierror(socket.EAI_NONAME, "no such name can be") from None
+        finally:
+            self._note(host, is_bad)
         return [
             ResolveResult(
                 hostname=host, host=str(address[0]), port=port, family=kind, proto=protocol,
@@ -147,9 +157,16 @@ class Resolver(AbstractResolver):
             for kind, _, protocol, _, address in found
         ]  # fmt: skip
 
+    def _note(self, host: str, is_bad: bool) -> None:
+        if not is_bad:
+            self._bad.discard(host)
+        elif len(self._bad) < _BAD_NAMES_MAX:
+            self._bad.add(host)
+
     async def close(self) -> None:
         """Wait for no lookup."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._threads_for_bad):
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 def open_session(allow_private: Sequence[Network]) -> ClientSession:
