@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
@@ -161,3 +162,16 @@ def test_a_raised_limit_of_an_unknown_operation_is_refused(overrides: dict[str, 
     else:
         with pytest.raises(SettingsError, match="createLable"):
             public_api.check_overrides(settings)
+
+
+def test_a_new_data_folder_survives_a_power_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: set[int] = set()
+    fsync = os.fsync
+
+    def record(handle: int) -> None:
+        synced.add(os.fstat(handle).st_ino)
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", record)
+    app.migrate(Settings(data=tmp_path / "a" / "b"))
+    assert {tmp_path.stat().st_ino, (tmp_path / "a").stat().st_ino} <= synced

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import os
 import socket
 import sys
 import threading
@@ -205,10 +206,22 @@ def _check_certificate(settings: Settings) -> None:
 
 
 def _make_folder(folder: Path) -> None:
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for each in made:  # a power loss must not take the folder with all that is fsynced in it
+            with contextlib.suppress(PermissionError):  # writable, yet not readable
+                _fsync_folder(each.parent)
     except OSError as error:
         raise MainstemError(f"--data {folder}: {error.strerror}") from None
+
+
+def _fsync_folder(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def prepare(settings: Settings, vault: Vault) -> str:
