@@ -103,7 +103,7 @@ class CountingQueue:
         self.done = asyncio.Event()
         self._queue, self._to, self._left, self._loop = flow.queue, to, number, loop
         self.destinations, self.take = flow.queue.destinations, flow.queue.take
-        self.get, self.wait = flow.queue.get, flow.queue.wait
+        self.get, self.wait, self.newest = flow.queue.get, flow.queue.wait, flow.queue.newest
 
     def settle(self, settled: Sequence[Settled], retries: Sequence[Retry]) -> None:
         self._queue.settle(settled, retries)

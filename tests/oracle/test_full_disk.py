@@ -69,4 +69,4 @@ def test_a_start_on_a_disk_that_takes_nothing_says_so_in_one_line(tmp_path: Path
     )
     assert start.returncode == 1
     (line,) = start.stderr.splitlines()
-    assert line.startswith("mainstem: the control database cannot be opened")
+    assert line.startswith("mainstem: the control database: ")
