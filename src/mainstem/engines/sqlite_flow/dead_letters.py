@@ -27,7 +27,7 @@ class SqliteDeadLetters:
         """See DeadLetterStore."""
         with self._file.reading() as db:
             rows = db.execute(
-                f"SELECT {_COLUMNS} FROM dead_letters WHERE id > ? ORDER BY id LIMIT ?",  # noqa: S608
+                f"SELECT {_COLUMNS} FROM dead_letters WHERE id > ? ORDER BY id LIMIT ?",
                 (after, limit),
             ).fetchall()
         return [_letter(row) for row in rows]
@@ -35,7 +35,7 @@ class SqliteDeadLetters:
     def get(self, id: int) -> DeadLetter | None:
         """See DeadLetterStore."""
         with self._file.reading() as db:
-            row = db.execute(f"SELECT {_COLUMNS} FROM dead_letters WHERE id = ?", (id,)).fetchone()  # noqa: S608
+            row = db.execute(f"SELECT {_COLUMNS} FROM dead_letters WHERE id = ?", (id,)).fetchone()
         return _letter(row) if row else None
 
     def redrive(self, id: int) -> bool:

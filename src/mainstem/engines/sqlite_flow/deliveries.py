@@ -25,7 +25,7 @@ def queue(db: sqlite3.Connection, deliveries: Sequence[NewDelivery]) -> None:
     """Append to the queue, in order."""
     first = get_state(db, "next_delivery") + 1
     db.executemany(
-        f"INSERT INTO deliveries (id, {_NEW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+        f"INSERT INTO deliveries (id, {_NEW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         ((number, *astuple(new)) for number, new in enumerate(deliveries, first)),
     )
     set_state(db, "next_delivery", first + len(deliveries) - 1)
@@ -53,7 +53,7 @@ class SqliteDeliveryQueue:
         """See DeliveryQueue."""
         with self._file.reading() as db:
             rows = db.execute(
-                f"SELECT {_COLUMNS} FROM deliveries INDEXED BY deliveries_by_destination "  # noqa: S608
+                f"SELECT {_COLUMNS} FROM deliveries INDEXED BY deliveries_by_destination "
                 "WHERE destination_id = ? AND id > ? AND lane % ? = ? ORDER BY id LIMIT ?",
                 (destination_id, after, share[1], share[0], limit),
             ).fetchall()
@@ -68,7 +68,7 @@ class SqliteDeliveryQueue:
         """See DeliveryQueue."""
         with self._file.reading() as db:
             rows = db.execute(
-                f"SELECT {_COLUMNS} FROM deliveries WHERE id IN {_WANTED} ORDER BY id",  # noqa: S608
+                f"SELECT {_COLUMNS} FROM deliveries WHERE id IN {_WANTED} ORDER BY id",
                 (json.dumps(list(ids)),),
             ).fetchall()
         return [_delivery(row) for row in rows]
@@ -96,7 +96,7 @@ class SqliteDeliveryQueue:
 
 
 def _waiting(db: sqlite3.Connection, ids: list[int]) -> set[int]:
-    return {row[0] for row in db.execute(f"SELECT id FROM deliveries WHERE id IN {_WANTED}", (json.dumps(ids),))}  # noqa: S608
+    return {row[0] for row in db.execute(f"SELECT id FROM deliveries WHERE id IN {_WANTED}", (json.dumps(ids),))}
 
 
 def _tallies(settled: Iterable[Settled]) -> dict[OutcomeKey, Tally]:
@@ -110,7 +110,7 @@ def _tallies(settled: Iterable[Settled]) -> dict[OutcomeKey, Tally]:
 
 def _set_aside(db: sqlite3.Connection, dead: Sequence[Settled]) -> None:
     for each in dead:
-        row = db.execute(f"SELECT {_COLUMNS} FROM deliveries WHERE id = ?", (each.id,)).fetchone()  # noqa: S608
+        row = db.execute(f"SELECT {_COLUMNS} FROM deliveries WHERE id = ?", (each.id,)).fetchone()
         entry = msgspec.msgpack.encode(_delivery(row).new)
         assert each.dead is not None
         keep_letter(db, each.dead, each.key, retries=each.retries, queued=True, entry=entry)

@@ -25,7 +25,7 @@ def find(db: sqlite3.Connection, ids: Sequence[int]) -> set[int]:
     generation = get_state(db, "seen_generation")
     found: set[int] = set()
     for table in (_table(generation), _table(generation - 1)):
-        rows = db.execute(f"SELECT id FROM {table} WHERE id IN (SELECT value FROM json_each(?))", (wanted,))  # noqa: S608
+        rows = db.execute(f"SELECT id FROM {table} WHERE id IN (SELECT value FROM json_each(?))", (wanted,))
         found.update(row[0] for row in rows)
     return found
 
@@ -38,11 +38,11 @@ def remember(db: sqlite3.Connection, ids: Collection[int], now_ms: int, max_ids:
         set_state(db, "seen_since_ms", now_ms)
     elif now_ms - since_ms >= WINDOW_MS or count >= max_ids:
         generation, count = generation + 1, 0
-        db.execute(f"DELETE FROM {_table(generation)}")  # noqa: S608 - empty, unless `forget` fell behind
+        db.execute(f"DELETE FROM {_table(generation)}")
         set_state(db, "seen_generation", generation)
         set_state(db, "seen_since_ms", now_ms)
     added = db.executemany(
-        f"INSERT OR IGNORE INTO {_table(generation)} VALUES (?)",  # noqa: S608
+        f"INSERT OR IGNORE INTO {_table(generation)} VALUES (?)",
         zip(sorted(ids)),  # in order: neighbours share pages
     )
     set_state(db, "seen_count", count + added.rowcount)
@@ -51,10 +51,10 @@ def remember(db: sqlite3.Connection, ids: Collection[int], now_ms: int, max_ids:
 def forget(db: sqlite3.Connection) -> bool:
     """Empty a part of the oldest generation; False when nothing is left to forget."""
     table = _table(get_state(db, "seen_generation") - 2)
-    last = db.execute(f"SELECT max(id) FROM (SELECT id FROM {table} ORDER BY id LIMIT ?)", (_STEP_IDS,)).fetchone()[0]  # noqa: S608
+    last = db.execute(f"SELECT max(id) FROM (SELECT id FROM {table} ORDER BY id LIMIT ?)", (_STEP_IDS,)).fetchone()[0]
     if last is None:
         return False
-    db.execute(f"DELETE FROM {table} WHERE id <= ?", (last,))  # noqa: S608
+    db.execute(f"DELETE FROM {table} WHERE id <= ?", (last,))
     return True
 
 

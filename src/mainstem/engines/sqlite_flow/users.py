@@ -53,19 +53,18 @@ def count(db: sqlite3.Connection, source_ids: Sequence[str], first_day: int, las
     values = (month_of(first_day), json.dumps(list(source_ids)))
     mine = "WHERE month = ? AND source_id IN (SELECT value FROM json_each(?))"
     everywhere = "SELECT '' AS source_id, min(first_day) AS first_day"
-    users = _by_day(db, f"SELECT source_id, first_day FROM tracked_users {mine}", values)  # noqa: S608
+    users = _by_day(db, f"SELECT source_id, first_day FROM tracked_users {mine}", values)
     users |= _by_day(db, f"{everywhere} FROM tracked_users {mine} GROUP BY id", values)
-    anonymous = _by_day(db, f"SELECT source_id, first_day FROM tracked_anonymous {mine}", values)  # noqa: S608
+    anonymous = _by_day(db, f"SELECT source_id, first_day FROM tracked_anonymous {mine}", values)
     anonymous |= _by_day(db, f"{everywhere} FROM tracked_anonymous {mine} GROUP BY id", values)
     met = _by_day(
         db,
-        f"SELECT source_id, identified_day AS first_day FROM tracked_anonymous {mine} "  # noqa: S608
-        "AND identified_day IS NOT NULL",
+        f"SELECT source_id, identified_day AS first_day FROM tracked_anonymous {mine} AND identified_day IS NOT NULL",
         values,
     )
     met |= _by_day(
         db,
-        f"SELECT '' AS source_id, min(identified_day) AS first_day FROM tracked_anonymous {mine} "  # noqa: S608
+        f"SELECT '' AS source_id, min(identified_day) AS first_day FROM tracked_anonymous {mine} "
         "GROUP BY id HAVING min(identified_day) IS NOT NULL",
         values,
     )
@@ -76,9 +75,9 @@ def forget(db: sqlite3.Connection, now_ms: int) -> bool:
     """Delete some ids of months that are no longer kept; False when there are none left."""
     oldest = month_of(now_ms // 86_400_000) - KEEP_MONTHS
     for table in _TABLES:
-        keys = f"SELECT month, id, source_id FROM {table} WHERE month < ? ORDER BY month, id LIMIT ?"  # noqa: S608
+        keys = f"SELECT month, id, source_id FROM {table} WHERE month < ? ORDER BY month, id LIMIT ?"
         deleted = db.execute(
-            f"DELETE FROM {table} WHERE (month, id, source_id) IN ({keys})",  # noqa: S608
+            f"DELETE FROM {table} WHERE (month, id, source_id) IN ({keys})",
             (oldest, _STEP_ROWS),
         )
         if deleted.rowcount > 0:
@@ -90,7 +89,7 @@ _Counts = dict[tuple[str, int], int]
 
 
 def _by_day(db: sqlite3.Connection, ids: str, values: tuple[int, str]) -> _Counts:
-    rows = db.execute(f"SELECT source_id, first_day, count(*) FROM ({ids}) GROUP BY source_id, first_day", values)  # noqa: S608
+    rows = db.execute(f"SELECT source_id, first_day, count(*) FROM ({ids}) GROUP BY source_id, first_day", values)
     return {(source_id, day): number for source_id, day, number in rows}
 
 
