@@ -14,7 +14,7 @@ from mainstem.errors import EngineUnavailable
 
 _BUSY_SECONDS: Final = 10.0
 _CACHE_KIB: Final = 16 * 1024
-_WAL_PAGES: Final = 4096  # 16 MB: then the log is moved into the file and begun anew
+_WAL_PAGES: Final = 16_000  # 64 MB: then the log goes into the file and begins anew; 16 MB costs a sixth
 _WAL_LIMIT_BYTES: Final = 64 * 1024 * 1024  # what a log that grew under a long reader shrinks to
 
 
