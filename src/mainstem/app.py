@@ -85,9 +85,10 @@ def migrate(settings: Settings) -> list[Migration]:
     return taken
 
 
-def open_flow(settings: Settings) -> SqliteFlow:
-    """The store between pipeline, delivery and metrics."""
-    return SqliteFlow(settings.data, dedupe_max_ids=settings.dedupe_max_ids)
+def open_flow(settings: Settings, wake_pipeline: Callable[[], None] = lambda: None) -> SqliteFlow:
+    """The store between pipeline, delivery and metrics; `wake_pipeline` is called when something enters beside
+    the log."""
+    return SqliteFlow(settings.data, dedupe_max_ids=settings.dedupe_max_ids, wake_pipeline=wake_pipeline)
 
 
 def open_event_log(settings: Settings) -> SqliteEventLog:
@@ -137,7 +138,8 @@ def run_pipeline(settings: Settings, vault: Vault, stop: threading.Event) -> Non
 
 def run_delivery(settings: Settings, vault: Vault, share: tuple[int, int], stop: threading.Event) -> None:
     """The life of a delivery worker's process."""
-    deliver.run(open_flow(settings).queue, open_snapshot(settings, vault), settings, share, stop)
+    log = open_event_log(settings)
+    deliver.run(open_flow(settings, log.wake).queue, open_snapshot(settings, vault), settings, share, stop)
 
 
 def _delivery(settings: Settings, vault: Vault, share: tuple[int, int]) -> Callable[[threading.Event], None]:

@@ -96,6 +96,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Meta(ge=1, description="Most messageIds remembered per 24 hours for deduplication; about 16 bytes each."),
     ] = 50_000_000
+    packages: Annotated[
+        Path | None, Meta(description="Folder of `mainstem destinations install`; by default in the data folder.")
+    ] = None
+    divert_to: Annotated[
+        str,
+        Meta(
+            description="URL that gets every request of Actions destinations in place of the partner, which a header "
+            "names; for trials and tests."
+        ),
+    ] = ""
     event_log_max_bytes: Annotated[
         int, Meta(ge=0, description="Processed requests kept on the event log, in bytes; the oldest go first.")
     ] = 1024 * 1024 * 1024
@@ -110,12 +120,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 30.0
     retry_cap_seconds: Annotated[float, Meta(ge=0, description="Longest wait between retries, in seconds.")] = 1800.0
 
+    @property
+    def packages_folder(self) -> Path:
+        """Where installed packages are."""
+        return self.packages or self.data / "packages"
+
 
 BARE_FLAGS: Final = frozenset({"allow_plain_http"})  # given without a value
 METAVARS: Final = {
     "data": "DIR", "api": "HOST:PORT", "tracking": "HOST:PORT", "workers": "N", "tls_cert": "FILE",
     "tls_key": "FILE", "allow_private": "CIDR,…", "trusted_proxies": "CIDR,…", "rate_limits": "on|off",
-    "strict_write_keys": "on|off", "rate_limit_overrides": "NAME=N,…", "public_tracking_url": "URL",
+    "strict_write_keys": "on|off", "packages": "DIR", "divert_to": "URL", "rate_limit_overrides": "NAME=N,…", "public_tracking_url": "URL",
 }  # fmt: skip
 ENVIRONMENT_ONLY: Final = frozenset({"owner_token", "secret_key"})  # a flag would show in the process list
 _SWITCHES: Final = {"on": True, "off": False, "true": True, "false": False, "1": True, "0": False}
@@ -171,7 +186,7 @@ def _parse(name: str, text: str) -> Any:
         return _parse_switch(text)
     if isinstance(default, Address):
         return parse_address(text)
-    if name in {"data", "tls_cert", "tls_key"}:
+    if name in {"data", "tls_cert", "tls_key", "packages"}:
         return Path(text).expanduser()
     if name in {"allow_private", "trusted_proxies"}:
         return _parse_networks(text)

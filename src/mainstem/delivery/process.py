@@ -18,9 +18,9 @@ import msgspec
 
 from mainstem.errors import EngineUnavailable
 from mainstem.model.event import Event
-from mainstem.model.ports import Block, EventLog, PipelineStore, Processed, Redriven
+from mainstem.model.ports import Block, Entry, EntryKind, EventLog, PipelineStore, Processed, Redriven
 from mainstem.model.snapshot import LiveSnapshot
-from mainstem.pipeline.digest import Filters, Surroundings, digest, digest_again
+from mainstem.pipeline.digest import Filters, Surroundings, digest, digest_again, digest_inserted
 from mainstem.pipeline.names import Names
 from mainstem.pipeline.step import Request
 
@@ -30,6 +30,7 @@ _FIRST_PAUSE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 2.0
 _TIDY_EVERY_SECONDS: Final = 30.0
 _REDRIVEN_AT_ONCE: Final = 100
+_ENTRIES_AT_ONCE: Final = 500
 _COLLECT_AFTER_OBJECTS: Final = 1_000_000  # several times what a batch holds
 
 _log: Final = logging.getLogger(__name__)
@@ -103,12 +104,14 @@ class _Work:
         self._tidy_at = 0.0
 
     def step(self) -> bool:
-        """Process one batch of the log and what was re-driven; False when there was neither."""
+        """Process one batch of the log, what was re-driven and what entered beside the log; False when there was
+        none of it."""
         position = self._store.position()
         blocks = self._log.read(position, BATCH_BYTES)
         redriven = self._store.redriven(_REDRIVEN_AT_ONCE)
+        entries = self._store.entries(_ENTRIES_AT_ONCE)
         # Only now: the configuration must be no older than the requests that were accepted under it.
-        around = self._surroundings() if blocks or redriven else None
+        around = self._surroundings() if blocks or redriven or entries else None
         if around is not None and blocks:
             batch = digest(position, blocks[-1].position, _requests(blocks), around)
             self._store.save(batch, around.now_ms)
@@ -116,6 +119,8 @@ class _Work:
         if around is not None:
             for each in redriven:
                 self._store.save(_again(position, each, around), around.now_ms)
+            for batch in _entered(position, entries, around):
+                self._store.save(batch, around.now_ms)
         self._tidy()
         return around is not None
 
@@ -154,6 +159,29 @@ def _again(position: int, redriven: Redriven, around: Surroundings) -> Processed
         batch = digest(position, position, [request], msgspec.structs.replace(around, already_seen=_none_seen))
     batch.redriven = (redriven.id,)
     return batch
+
+
+def _entered(position: int, entries: Sequence[Entry], around: Surroundings) -> Iterator[Processed]:
+    """Entries, made one batch for each way that they go."""
+    ways: dict[tuple[EntryKind, str], list[Entry]] = {}
+    for entry in entries:
+        ways.setdefault((entry.new.kind, entry.new.destination_id), []).append(entry)
+    for (kind, destination_id), its_entries in ways.items():
+        batch = _enter(kind, destination_id, position, its_entries, around)
+        batch.entered = [entry.id for entry in its_entries]
+        yield batch
+
+
+def _enter(
+    kind: EntryKind, destination_id: str, position: int, entries: Sequence[Entry], around: Surroundings
+) -> Processed:
+    if kind is EntryKind.INSERTED:
+        events = [msgspec.json.decode(entry.new.body, type=Event) for entry in entries]
+        return digest_inserted(position, events, around)
+    requests = [Request(place, f"entry.{entry.id}", entry.new.body) for place, entry in enumerate(entries)]
+    if kind is EntryKind.REPLAY:
+        around = msgspec.structs.replace(around, already_seen=_none_seen, is_replay=True, only_to=destination_id)
+    return digest(position, position, requests, around)
 
 
 def _none_seen(_ids: Sequence[int]) -> set[int]:

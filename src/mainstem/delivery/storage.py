@@ -76,7 +76,7 @@ class Storage:
         new = delivery.new
         key = OutcomeKey(
             new.received_at_ms // 60_000, new.source_id, new.destination_id, stage, reason, new.event_type,
-            new.event_name, new.app_version,
+            new.event_name, new.app_version, new.subscription_id,
         )  # fmt: skip
         self._retries.pop(delivery.id, None)
         self._settled[delivery.id] = Settled(delivery.id, key, retries, dead)

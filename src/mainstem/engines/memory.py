@@ -14,15 +14,16 @@ from collections.abc import Sequence
 import msgspec
 
 from mainstem.model.outcome import OutcomeKey, Tally
-from mainstem.model.ports import DeadLetter, Delivery, NewDelivery, Retry, Settled
+from mainstem.model.ports import DeadLetter, Delivery, NewDelivery, NewEntry, Retry, Settled
 
 
 class MemoryDeliveryQueue:
-    """DeliveryQueue; `append` fills it and `tallies` is what was counted."""
+    """DeliveryQueue; `append` fills it and `tallies` is what was counted, `entries` what entered the pipeline."""
 
     def __init__(self) -> None:
         self.tallies: dict[OutcomeKey, Tally] = {}
         self.dead_letters = MemoryDeadLetters(self)
+        self.entries: list[NewEntry] = []
         self._waiting: dict[int, Delivery] = {}
         self._newest = 0
         self._changed = threading.Condition()
@@ -69,7 +70,9 @@ class MemoryDeliveryQueue:
                 delivery = self._waiting.pop(each.id, None)
                 if delivery is None:
                     continue  # settled before: an outcome counts once
-                self.count(each.key, 1, each.retries)
+                if each.key is not None:
+                    self.count(each.key, 1, each.retries)
+                self.entries += each.entries
                 if each.dead is not None:
                     self.dead_letters.keep(each, delivery.new)
             for retry in retries:
@@ -122,6 +125,7 @@ class MemoryDeadLetters:
         if kept is None:
             return False
         settled, delivery = kept
+        assert settled.key is not None, "what is set aside is counted"
         self._queue.count(settled.key, -1, -settled.retries)
         self._queue.append([delivery])
         return True

@@ -15,10 +15,9 @@ from typing import Final
 import msgspec
 
 from mainstem.errors import EngineUnavailable
-from mainstem.model.snapshot import Change, SourceConfig
+from mainstem.model.snapshot import Change, Published, published_type
 
 _BUSY_SECONDS: Final = 1.0
-_config: Final = msgspec.msgpack.Decoder(SourceConfig)
 
 
 class SqliteSnapshotStore:
@@ -76,11 +75,11 @@ class SqliteSnapshotStore:
                 return []
             raise
 
-    def _config(self, source_id: str, body: bytes | None) -> SourceConfig | None:
+    def _config(self, source_id: str, body: bytes | None) -> Published | None:
         if body is None:
             return None
         try:
-            return _config.decode(self._open_body(body, source_id))
+            return msgspec.msgpack.decode(self._open_body(body, source_id), type=published_type(source_id))
         except (ValueError, msgspec.DecodeError) as error:
             raise EngineUnavailable(f"the configuration of source {source_id} cannot be unsealed") from error
 

@@ -17,6 +17,9 @@ type_of_letter: Final = {
 }  # fmt: skip
 EVENT_TYPES: Final = frozenset(type_of_letter.values())
 
+CALL: Final = "call"
+"""The kind of a request to a source function: its body is {"body": text, "headers": {…}, "url": …}."""
+
 MAX_EVENT_BYTES: Final = 32 * 1024
 MAX_BATCH_BYTES: Final = 500 * 1024
 MAX_BATCH_EVENTS: Final = 2_500
@@ -28,7 +31,7 @@ MAX_COUNTED_CHARACTERS: Final = 255
 class Received(msgspec.Struct, frozen=True, array_like=True):
     """One accepted request, as it lies on the event log.
 
-    `kind` is one of EVENT_TYPES or "batch" (also for /v1/import and /v1/b); `body` is the JSON object as
+    `kind` is one of EVENT_TYPES, "batch" (also for /v1/import and /v1/b) or CALL; `body` is the JSON object as
     received, inflated, at most 32 KB or, for a batch, 500 KB. `ip` is the peer (or what a trusted proxy
     says it was), "" when unknown. `channel` is "server", "browser" or "mobile", from the route.
     """

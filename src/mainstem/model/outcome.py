@@ -46,6 +46,11 @@ INGEST_REASONS: Final = {
     "bad_request": "an unknown type, an item that is no object, a messageId over 100 characters, or a batch whose "
     "context would be copied into more than 8 MB of items",
     "too_many_requests": "items beyond the 2,500th of a batch",
+    "FUNCTION_TIMEOUT": "a source function took too long",
+    "RETRY_ERROR": "a source function asked to be called again until its attempts were used up",
+    "INVOKE_ERROR": "a source function threw an error",
+    "BAD_DEPLOY": "a source function is not deployed, or its code does not load",
+    "TRACKING_API_FAILED": "a source function emitted what is no event",
     "source_disabled": "the source is disabled",
     "unknown_source": "the source was deleted after it had accepted the event",
     "internal": "a step failed on this event; it is kept as a dead letter",
@@ -55,6 +60,19 @@ ENVELOPE_REASONS: Final = {
     "multi_user_error": "some items of a batch were dropped, each counted under its own reason; the others went on",
 }
 SOURCE_REASONS: Final = {
+    "unplanned": "the tracking plan has no rule for the event, and unplanned events are blocked",
+    "schema_violation": "the event breaks its rule, and such events are blocked",
+    "unplanned_and_schema_violation": "the event is not in the tracking plan and breaks its common rule besides",
+    "common_schema_violation": "the event breaks the common rule, and such events are blocked",
+    "event_setting": "the event is switched off in the schema of its source",
+    "transformation_drop": "a transformation of the source dropped it (judgement: the reference has no code for it)",
+    "unsupported_event_type": "the source's insert function has no handler for this type, or refused it",
+    "message_rejected": "the source's insert function found the event invalid",
+    "bad_request": "the source's insert function threw an error",
+    "invalid_settings": "the source's insert function is not deployed, or its code does not load",
+    "gateway_timeout": "the source's insert function took too long, again and again",
+    "retry": "the source's insert function asked to be called again until the time for retries was over",
+    "dropped": "the source's insert function dropped it, or returned nothing (judgement: the reference has no code)",
     "internal": "a step failed on this event; it is kept as a dead letter",
 }
 DESTINATION_REASONS: Final = {
@@ -63,6 +81,16 @@ DESTINATION_REASONS: Final = {
     "MESSAGE_SENT_CLIENT_SIDE": "the browser already sent it to this destination",
     "UNSUPPORTED_EVENT_TYPE": "the destination does not take this type of event",
     "INVALID_SETTINGS": "a required setting of the destination is missing or malformed",
+    "FILTERED_BY_END_USER_CONSENT": "the user did not agree to a category of the destination",
+    "NO_MATCHING_MAPPING": "no enabled mapping of the destination has a trigger that matches",
+    "FILTERED_AT_MAPPING": "the mapping was disabled or deleted while the event waited",
+    "unsupported_event_type": "the insert function, or the function that the destination is, does not take the type",
+    "message_rejected": "a function found the event invalid",
+    "bad_request": "a function threw an error",
+    "invalid_settings": "a function is not deployed, its code does not load, or its settings are wrong",
+    "gateway_timeout": "a function took too long, again and again",
+    "retry": "a function asked to be called again until the time for retries was over",
+    "dropped": "an insert function dropped it, or returned nothing (judgement: the reference has no code for it)",
     "INTERNAL": "a step failed on this event; it is kept as a dead letter",
 }
 DELIVERY_REASONS: Final = {
@@ -97,6 +125,7 @@ class OutcomeKey(msgspec.Struct, frozen=True, array_like=True):
     event_type: str
     event_name: str
     app_version: str
+    subscription_id: str = ""
 
 
 class Tally(msgspec.Struct):

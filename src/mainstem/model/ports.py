@@ -7,6 +7,7 @@ try again.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
@@ -44,7 +45,8 @@ class EventLog(Protocol):
 
 class NewDelivery(msgspec.Struct, frozen=True):
     """An event that a destination shall get. `lane` is a stable 32-bit hash of the event's user: deliveries
-    of one destination and lane go out one after the other. `body` is the event as JSON."""
+    of one destination and lane go out one after the other. `body` is the event as JSON (of a detour: the whole
+    Event, or the request to a source function). `subscription_id` is the mapping it goes through, "" for none."""
 
     destination_id: str
     lane: int
@@ -55,6 +57,7 @@ class NewDelivery(msgspec.Struct, frozen=True):
     app_version: str
     received_at_ms: int
     body: bytes
+    subscription_id: str = ""
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -93,6 +96,33 @@ class NewDeadLetter(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class EntryKind(enum.StrEnum):
+    """Where something that did not come through the log enters the pipeline."""
+
+    REQUEST = "request"
+    """A record of the event log, the whole way: what source functions emit."""
+    INSERTED = "inserted"
+    """An Event as JSON that the insert function of its source returned: the way on from there."""
+    REPLAY = "replay"
+    """A record of the event log that was processed before: the whole way to `destination_id` (or to all), once
+    more. It counts neither as received nor in usage, and deduplication does not apply."""
+
+
+class NewEntry(msgspec.Struct, frozen=True):
+    """Something to enter the pipeline beside the log; `destination_id` "" is all of them."""
+
+    kind: EntryKind
+    destination_id: str
+    body: bytes
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """An entry that waits for the pipeline."""
+
+    id: int
+    new: NewEntry
+
+
 class SetAside(msgspec.Struct, frozen=True):
     """A dead letter of the pipeline, the outcome it was counted under, and what goes back in when it is
     re-driven: a record of the event log, or an Event as JSON when it failed on its way to a destination."""
@@ -113,8 +143,8 @@ class Redriven(msgspec.Struct, frozen=True):
 
 class Processed(msgspec.Struct):
     """What the pipeline made of the records after position `after` up to `position`; saved whole or not at
-    all. `calls` are API calls by source and Unix day; `redriven` are the ids of re-driven letters that are now
-    dealt with."""
+    all. `calls` are API calls by source and Unix day; `redriven` and `entered` are the ids of
+    re-driven letters and of entries that are now dealt with."""
 
     after: int
     position: int
@@ -125,6 +155,7 @@ class Processed(msgspec.Struct):
     users: Collection[TrackedUser] = ()
     dead: Sequence[SetAside] = ()
     redriven: Sequence[int] = ()
+    entered: Sequence[int] = ()
 
 
 class PipelineStore(Protocol):
@@ -141,22 +172,30 @@ class PipelineStore(Protocol):
     def redriven(self, limit: int) -> Sequence[Redriven]:
         """Dead letters that somebody sent back into the pipeline, oldest first, at most `limit`."""
 
+    def entries(self, limit: int) -> Sequence[Entry]:
+        """What waits to enter beside the log, oldest first, at most `limit`."""
+
+    def enter(self, entries: Sequence[NewEntry]) -> None:
+        """Let these enter, all or none."""
+
     def save(self, batch: Processed, now_ms: int) -> None:
         """Queue, count, remember and advance in one transaction; wakes the delivery workers. Raises
-        EngineUnavailable also when the position is not `batch.after` any more, or one of `batch.redriven` is
-        gone (another process advanced)."""
+        EngineUnavailable also when the position is not `batch.after` any more, or one of `batch.redriven` or
+        `batch.entered` is gone (another process advanced)."""
 
     def tidy(self, now_ms: int) -> None:
         """Do a small part of the housekeeping (old counts, old ids); call it every minute or so."""
 
 
 class Settled(msgspec.Struct, frozen=True):
-    """A delivery that reached its outcome."""
+    """A delivery that reached its outcome, or, with `key` None, left its detour: then `entries` enter the
+    pipeline in the transaction that removes it."""
 
     id: int
-    key: OutcomeKey
+    key: OutcomeKey | None
     retries: int
     dead: NewDeadLetter | None = None
+    entries: Sequence[NewEntry] = ()
 
 
 class Retry(msgspec.Struct, frozen=True):
@@ -187,8 +226,8 @@ class DeliveryQueue(Protocol):
         """Return these deliveries, as far as they still wait, in order of id."""
 
     def settle(self, settled: Sequence[Settled], retries: Sequence[Retry]) -> None:
-        """Remove and count the settled ones and note the retries, in one transaction. What no longer waits
-        (settled before) is neither counted again nor brought back."""
+        """Remove and count the settled ones, let their entries enter, and note the retries, in one transaction.
+        What no longer waits (settled before) is neither counted nor entered again, nor brought back."""
 
     def wait(self, timeout_seconds: float) -> None:
         """Return when deliveries were queued since the last wait of this worker, or after the timeout."""

@@ -7,7 +7,7 @@ Tracking API, the pipeline and the delivery workers read only this, never the co
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -23,9 +23,50 @@ class FilterConfig(msgspec.Struct, frozen=True):
     enabled: bool
 
 
+class TransformationConfig(msgspec.Struct, frozen=True):
+    """A transformation as the Public API stores it; `destination_metadata_id` is "" at source scope. They stand
+    in order of creation. See model/transformation.py for what each part does."""
+
+    id: str
+    condition: str
+    enabled: bool
+    destination_metadata_id: str = ""
+    drop: bool = False
+    new_event_name: str = ""
+    property_renames: tuple[tuple[str, str], ...] = ()
+    property_value_transformations: tuple[tuple[tuple[str, ...], str], ...] = ()
+    fql_defined_properties: tuple[tuple[str, str], ...] = ()  # (fql, property name)
+    allow_properties: tuple[str, ...] | None = None
+    hash_properties: dict[str, Any] | None = None  # algorithm, key, encoding, paths
+
+
+class SubscriptionConfig(msgspec.Struct, frozen=True):
+    """A mapping of an Actions destination: events that `trigger` (model/trigger.py, not FQL) matches are sent
+    through `action` (its slug) with `mapping`. `batch_keys` are mapping keys whose values must agree in a batch."""
+
+    id: str
+    name: str
+    action: str
+    trigger: str
+    enabled: bool
+    mapping: dict[str, Any]
+    can_batch: bool = False
+    batch_keys: tuple[str, ...] = ()
+
+
+class FunctionUse(msgspec.Struct, frozen=True):
+    """A function at work: the instance `id`, and the settings that its handlers get."""
+
+    id: str
+    function_id: str
+    settings: dict[str, Any]
+
+
 class DestinationConfig(msgspec.Struct, frozen=True):
     """A destination instance; `name` is the catalogue's display name, the key of the integrations object;
-    `event_types` are the types that its connector takes."""
+    `event_types` are the types that its connector takes. `subscriptions` are None for a destination without
+    actions. `insert` is the insert function in front of it, `function` the one that it is itself.
+    `consent_categories` are those that a user must have agreed to."""
 
     id: str
     metadata_id: str
@@ -34,6 +75,62 @@ class DestinationConfig(msgspec.Struct, frozen=True):
     settings: dict[str, Any]
     filters: tuple[FilterConfig, ...] = ()
     event_types: frozenset[str] = EVENT_TYPES
+    subscriptions: tuple[SubscriptionConfig, ...] | None = None
+    insert: FunctionUse | None = None
+    function: FunctionUse | None = None
+    consent_categories: tuple[str, ...] = ()
+
+
+class RuleConfig(msgspec.Struct, frozen=True):
+    """A rule of a tracking plan; `key` is "" when it has none. `json_schema` judges the whole event."""
+
+    type: str
+    key: str
+    version: float
+    json_schema: dict[str, Any]
+
+
+class PlanConfig(msgspec.Struct, frozen=True):
+    """A tracking plan, published once for all its sources."""
+
+    id: str
+    name: str
+    rules: tuple[RuleConfig, ...]
+
+
+class FunctionConfig(msgspec.Struct, frozen=True):
+    """The deployed version of a function, published once for all its instances. `kind` is SOURCE, DESTINATION,
+    INSERT_DESTINATION or INSERT_SOURCE; `batch_max` 0 means the default of 20 events."""
+
+    id: str
+    version: str
+    kind: str
+    code: str
+    batch_max: int = 0
+
+
+class SchemaControls(msgspec.Struct, frozen=True):
+    """The schema settings of a source (the Public API's words), with what its schema has switched off while it
+    has no tracking plan: names of events by type, traits by call ("identify", "group"); and, with or without a
+    plan, `integrations_off`: "type/name" ("track/Order Completed", "identify/") to display names of
+    destinations that do not get it."""
+
+    allow_unplanned_events: bool = True
+    allow_unplanned_event_properties: bool = True
+    allow_event_on_violations: bool = True
+    allow_properties_on_violations: bool = True
+    track_common: str = "ALLOW"  # BLOCK, OMIT_PROPERTIES
+    allow_unplanned_identify_traits: bool = True
+    allow_identify_traits_on_violations: bool = True
+    identify_common: str = "ALLOW"  # BLOCK, OMIT_TRAITS
+    allow_unplanned_group_traits: bool = True
+    allow_group_traits_on_violations: bool = True
+    group_common: str = "ALLOW"
+    forwarding_violations_to: str = ""
+    forwarding_blocked_events_to: str = ""
+    events_off: dict[str, tuple[str, ...]] = {}
+    traits_off: dict[str, tuple[str, ...]] = {}
+    integrations_off: dict[str, tuple[str, ...]] = {}
 
 
 class SourceConfig(msgspec.Struct, frozen=True):
@@ -49,13 +146,45 @@ class SourceConfig(msgspec.Struct, frozen=True):
     write_keys: tuple[str, ...]
     settings: dict[str, Any]
     destinations: tuple[DestinationConfig, ...] = ()
+    tracking_plan_id: str = ""
+    schema: SchemaControls = SchemaControls()
+    transformations: tuple[TransformationConfig, ...] = ()
+    insert: FunctionUse | None = None
+    function: FunctionUse | None = None
+
+    @property
+    def detours(self) -> tuple[DestinationConfig, ...]:
+        """What functions at the source do is queued like deliveries, so that a slow one holds up nobody: the
+        source's insert function (INSERT_FUNCTION), and the function that the source is (SOURCE_FUNCTION)."""
+        found = []
+        for metadata_id, use in ((INSERT_FUNCTION, self.insert), (SOURCE_FUNCTION, self.function)):
+            if use is not None:
+                settings = use.settings
+                found.append(DestinationConfig(use.id, metadata_id, self.name, self.enabled, settings, function=use))
+        return tuple(found)
+
+
+INSERT_FUNCTION: Final = "source insert function"
+SOURCE_FUNCTION: Final = "source function"
+PLAN_PREFIX: Final = "tp_"
+FUNCTION_PREFIX: Final = "function:"
+"""What is published beside sources, under an id that tells its kind: a plan's own id, FUNCTION_PREFIX + id."""
+
+Published = SourceConfig | PlanConfig | FunctionConfig
+
+
+def published_type(id: str) -> type[Published]:
+    """What is published under this id."""
+    if id.startswith(FUNCTION_PREFIX):
+        return FunctionConfig
+    return PlanConfig if id.startswith(PLAN_PREFIX) else SourceConfig
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A source as last published; `config` is None when the source is gone."""
+    """A source, plan or function as last published under `id`; `config` is None when it is gone."""
 
-    source_id: str
-    config: SourceConfig | None
+    id: str
+    config: Published | None
 
 
 class SnapshotStore(Protocol):
@@ -67,29 +196,44 @@ class SnapshotStore(Protocol):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """Every published source, by id and by write key."""
+    """Everything published, by id; sources by write key too. `destinations` include the detours of sources."""
 
     version: int = 0
     sources: Mapping[str, SourceConfig] = {}
     by_write_key: Mapping[str, SourceConfig] = {}
     destinations: Mapping[str, DestinationConfig] = {}
+    plans: Mapping[str, PlanConfig] = {}
+    functions: Mapping[str, FunctionConfig] = {}
 
     def with_changes(self, version: int, changes: Iterable[Change]) -> Snapshot:
         """The snapshot after `changes`; this one stays as it is."""
         sources, keys = dict(self.sources), dict(self.by_write_key)
-        destinations = dict(self.destinations)
+        destinations, plans, functions = dict(self.destinations), dict(self.plans), dict(self.functions)
         for change in changes:
-            old = sources.pop(change.source_id, None)
+            kind, config = published_type(change.id), change.config
+            if kind is PlanConfig:
+                _put(plans, change.id, config)
+                continue
+            if kind is FunctionConfig:
+                _put(functions, change.id.removeprefix(FUNCTION_PREFIX), config)
+                continue
+            old = sources.pop(change.id, None)
             if old is not None:
                 for key in old.write_keys:
                     keys.pop(key, None)
-                for destination in old.destinations:
+                for destination in (*old.destinations, *old.detours):
                     destinations.pop(destination.id, None)
-            if change.config is not None:
-                sources[change.source_id] = change.config
-                keys.update(dict.fromkeys(change.config.write_keys, change.config))
-                destinations.update((each.id, each) for each in change.config.destinations)
-        return Snapshot(version, sources, keys, destinations)
+            if isinstance(config, SourceConfig):
+                sources[change.id] = config
+                keys.update(dict.fromkeys(config.write_keys, config))
+                destinations.update((each.id, each) for each in (*config.destinations, *config.detours))
+        return Snapshot(version, sources, keys, destinations, plans, functions)
+
+
+def _put(known: dict[str, Any], id: str, config: Published | None) -> None:
+    known.pop(id, None)
+    if config is not None:
+        known[id] = config
 
 
 class LiveSnapshot:

@@ -1,7 +1,9 @@
-"""What happens to an event between the log and the queue of deliveries, as two tuples of steps.
+"""What happens to an event between the log and the queue of deliveries, as tuples of steps.
 
-FROM_SOURCE runs once for an event, TO_DESTINATION once for each enabled destination of its source. Reading
-them is reading the pipeline; adding a step is adding a line. `digest` runs both over a batch of requests.
+FROM_SOURCE, UNDER_PLAN and AT_SOURCE run once for an event, one after the other, TO_DESTINATION once for each
+enabled destination of its source. Reading them is reading the pipeline; adding a step is adding a line. `digest`
+runs them over a batch of requests. An event counts as received after FROM_SOURCE, as an API call and for MTU after
+UNDER_PLAN.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from mainstem.pipeline.address import address
 from mainstem.pipeline.admit import admit
 from mainstem.pipeline.apply_filters import apply_filters
 from mainstem.pipeline.deduplicate import deduplicate
+from mainstem.pipeline.detour import detour_to_insert_function, detour_to_source_function
 from mainstem.pipeline.normalize import normalize
 from mainstem.pipeline.obey_integrations import obey_integrations
 from mainstem.pipeline.skip_sent_by_browser import skip_sent_by_browser
@@ -25,10 +28,16 @@ from mainstem.pipeline.validate import validate
 FROM_SOURCE: Final[tuple[Step, ...]] = (
     spread(unpack),  # a request becomes its events
     each(admit),  # source enabled, batch not too long, an event at all
+    each(detour_to_source_function),  # a call of a function that is a source becomes events there
     each(normalize),  # ids, timestamps, context.ip
     each(validate),  # the published reasons to fail on ingest
     whole(deduplicate),  # asks the store once a batch
+    each(detour_to_insert_function),  # where the source has one: its answer comes back as an entry
 )
+
+UNDER_PLAN: Final[tuple[Step, ...]] = ()
+
+AT_SOURCE: Final[tuple[Step, ...]] = ()
 
 TO_DESTINATION: Final[tuple[Step, ...]] = (
     each(skip_sent_by_browser),  # device mode
@@ -45,9 +54,8 @@ def run(steps: Sequence[Step], batch: Sequence[Any], scope: Any) -> Verdicts:
     total = Verdicts(list(batch))
     for step in steps:
         verdicts = step.apply(total.kept, scope)
-        out = len(verdicts.kept) + len(verdicts.dropped) + len(verdicts.failed)
+        out = len(verdicts.kept) + len(verdicts.dropped) + len(verdicts.failed) + len(verdicts.detoured)
         assert step.spreads or out == len(total.kept), f"{step.name} lost an event"
-        total.kept = verdicts.kept
-        total.dropped += verdicts.dropped
-        total.failed += verdicts.failed
+        total.kept = []
+        total = total.and_then(verdicts)
     return total

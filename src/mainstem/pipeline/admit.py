@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mainstem.model.event import EVENT_TYPES, MAX_BATCH_EVENTS
+from mainstem.model.event import CALL, EVENT_TYPES, MAX_BATCH_EVENTS
 from mainstem.model.outcome import Stage
 from mainstem.pipeline.step import Dropped, Item, SourceScope
 from mainstem.pipeline.unpack import EMPTY_BATCH
@@ -20,7 +20,7 @@ def admit(item: Item, scope: SourceScope) -> Item | Dropped:
 
 def _refusal(item: Item, scope: SourceScope) -> str:
     source = scope.snapshot.sources.get(item.received.source_id)
-    if source is None:
+    if source is None or (item.received.kind == CALL and source.function is None):
         return "unknown_source"
     if not source.enabled:
         return "source_disabled"

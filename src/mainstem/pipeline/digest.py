@@ -1,4 +1,4 @@
-"""Turn a batch of requests into deliveries, counts and dead letters: both tuples, run over the whole batch."""
+"""Turn a batch of requests into deliveries, counts and dead letters: all tuples, run over the whole batch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mainstem.model.event import Event, from_record
 from mainstem.model.outcome import OutcomeKey, Stage, Tally
 from mainstem.model.ports import NewDelivery, Processed, SetAside
 from mainstem.model.snapshot import DestinationConfig, Snapshot
-from mainstem.pipeline import FROM_SOURCE, TO_DESTINATION, run, set_aside
+from mainstem.pipeline import AT_SOURCE, FROM_SOURCE, TO_DESTINATION, UNDER_PLAN, run, set_aside
 from mainstem.pipeline.names import Names
 from mainstem.pipeline.step import (
     DestinationScope,
@@ -50,7 +50,8 @@ class Filters:
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """What a batch is processed with. `now_ms` dates dead letters; `random` samples."""
+    """What a batch is processed with. `now_ms` dates dead letters; `random` samples. A replay counts neither as
+    received nor in usage; it goes to the destination `only_to`, or to all of them."""
 
     snapshot: Snapshot
     already_seen: Callable[[Sequence[int]], set[int]]
@@ -58,6 +59,8 @@ class Surroundings(msgspec.Struct, frozen=True):
     names: Names
     random: Callable[[], float]
     now_ms: int
+    is_replay: bool = False
+    only_to: str = ""
 
 
 def digest(after: int, position: int, requests: Sequence[Request], around: Surroundings) -> Processed:
@@ -81,27 +84,85 @@ def digest(after: int, position: int, requests: Sequence[Request], around: Surro
     return _joined(first, second)
 
 
+def digest_inserted(position: int, events: Sequence[Event], around: Surroundings) -> Processed:
+    """Process events that came back from the insert function of their source, while the log stands at `position`."""
+    try:
+        return _go_on(events, Counts(), around).processed(position, position)
+    except EngineUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - as above
+        if len(events) == 1:
+            counts = Counts()
+            dead = [set_aside.from_source(Failed(events[0], "digest", describe(error)), {}, counts, around.now_ms)]
+            return Processed(position, position, tallies=counts.tallies(), dead=dead)
+    middle = len(events) // 2
+    return _joined(
+        digest_inserted(position, events[:middle], around), digest_inserted(position, events[middle:], around)
+    )
+
+
+class _Results(msgspec.Struct):
+    """What gathers while a batch is processed."""
+
+    counts: Counts
+    deliveries: list[NewDelivery] = []
+    dead: list[SetAside] = []
+
+    def processed(self, after: int, position: int, seen: Sequence[int] = ()) -> Processed:
+        """All of it, to be saved."""
+        return Processed(
+            after=after,
+            position=position,
+            deliveries=self.deliveries,
+            tallies=self.counts.tallies(),
+            calls=self.counts.calls,
+            seen=seen,
+            users=self.counts.users,
+            dead=self.dead,
+        )
+
+
 def _digest(after: int, position: int, requests: Sequence[Request], around: Surroundings) -> Processed:
     counts = Counts()
     by_index = {request.index: request for request in requests}
     verdicts = run(FROM_SOURCE, requests, SourceScope(around.snapshot, around.already_seen))
-    around.names.bound(verdicts.kept)
+    received = [*verdicts.kept, *(each.event for each in verdicts.detoured if each.event is not None)]
+    around.names.bound(received)
     around.names.bound(each.event for each in verdicts.dropped)
     counts.drop(verdicts.dropped)
-    counts.receive(verdicts.kept)
-    dead = [set_aside.from_source(each, by_index, counts, around.now_ms) for each in verdicts.failed]
+    if not around.is_replay:
+        counts.receive(received)
+    results = _go_on(verdicts.kept, counts, around)
+    results.deliveries += [each.delivery for each in verdicts.detoured]
+    results.dead += [set_aside.from_source(each, by_index, counts, around.now_ms) for each in verdicts.failed]
     _note_batches(by_index, verdicts, counts)
-    deliveries = _fan_out(verdicts.kept, around, counts, dead)
-    return Processed(
-        after=after,
-        position=position,
-        deliveries=deliveries,
-        tallies=counts.tallies(),
-        calls=counts.calls,
-        seen=[event.key for event in verdicts.kept],
-        users=counts.users,
-        dead=dead,
-    )
+    return results.processed(after, position, [event.key for event in received])
+
+
+def _go_on(events: Sequence[Event], counts: Counts, around: Surroundings) -> _Results:
+    """The way of events from the plan of their source to the queue, and of those that are forwarded from there:
+    they are received by another source, which does not judge them again."""
+    results = _Results(counts)
+    scope = SourceScope(around.snapshot, around.already_seen)
+    verdicts = run(UNDER_PLAN, events, scope)
+    counts.drop(verdicts.dropped)
+    forwarded = [each for each in verdicts.forwarded if _is_open(each.source_id, around.snapshot)]
+    around.names.bound(forwarded)
+    counts.receive(forwarded)
+    results.dead += [set_aside.from_source(each, {}, counts, around.now_ms) for each in verdicts.failed]
+    allowed = [*verdicts.kept, *forwarded]
+    if not around.is_replay:
+        counts.use(allowed)
+    verdicts = run(AT_SOURCE, allowed, scope)
+    counts.drop(verdicts.dropped)
+    results.dead += [set_aside.from_source(each, {}, counts, around.now_ms) for each in verdicts.failed]
+    results.deliveries += _fan_out(verdicts.kept, around, counts, results.dead)
+    return results
+
+
+def _is_open(source_id: str, snapshot: Snapshot) -> bool:
+    source = snapshot.sources.get(source_id)
+    return source is not None and source.enabled
 
 
 def _all_set_aside(after: int, position: int, request: Request, error: Exception, now_ms: int) -> Processed:
@@ -158,6 +219,8 @@ def _fan_out(
     deliveries = []
     for source_id, its_events in by_source.items():
         destinations = around.snapshot.sources[source_id].destinations
+        if around.only_to:
+            destinations = tuple(each for each in destinations if each.id == around.only_to)
         deliveries += _send(its_events, destinations, around, counts, dead)
     return deliveries
 
@@ -188,6 +251,7 @@ def _note_batches(requests: Mapping[int, Request], verdicts: Verdicts, counts: C
     if not refused:
         return
     went_on = {event.request for event in verdicts.kept}
+    went_on.update(each.event.request for each in verdicts.detoured if each.event is not None)
     went_on.update(each.event.request for each in verdicts.dropped if each.stage is None)
     for request, event in refused.items():
         if from_record(requests[request].record).kind != "batch":

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from mainstem.model.event import Event, Received, from_record
+from mainstem.model.event import Event, Received, from_record, to_record
 from mainstem.model.outcome import OutcomeKey, Stage
 from mainstem.model.ports import NewDeadLetter, SetAside
 from mainstem.pipeline.step import Failed, Item, Request
@@ -22,8 +22,18 @@ def from_source(failed: Failed, requests: Mapping[int, Request], counts: Counts,
     event = failed.what.as_event() if isinstance(failed.what, Item) else failed.what
     key = counts.note(event, "", Stage.FAILED_ON_INGEST, "internal")
     payload = failed.what.payload
-    entry = repack(requests[event.request], event.number)
+    request = requests.get(event.request)
+    entry = to_record(_as_received(event)) if request is None else repack(request, event.number)
     return SetAside(_letter(failed, key, event.message_id, payload, now_ms), key, entry)
+
+
+def _as_received(event: Event) -> Received:
+    """An event beyond its request, as a request of its own."""
+    channel = event.payload.get("channel")
+    return Received(
+        event.received_at_ms, event.source_id, event.type, "", channel if isinstance(channel, str) else "server",
+        _as_json(event.payload),
+    )  # fmt: skip
 
 
 def to_destination(failed: Failed, destination_id: str, counts: Counts, now_ms: int) -> SetAside:

@@ -18,6 +18,7 @@ from mainstem.errors import EngineUnavailable
 from mainstem.model.destination_filter import FilterSet
 from mainstem.model.event import EVENT_TYPES, Event, Received, counted_name, counted_version
 from mainstem.model.outcome import Stage
+from mainstem.model.ports import NewDelivery
 from mainstem.model.snapshot import DestinationConfig, Snapshot
 
 
@@ -96,12 +97,27 @@ class Failed(msgspec.Struct, frozen=True):
     error: str
 
 
+class Detoured(msgspec.Struct, frozen=True):
+    """The event, or the call of a source function, waits for a function. When that has run, what it returned
+    enters the pipeline again."""
+
+    delivery: NewDelivery
+    event: Event | None = None
+
+
 class Verdicts(msgspec.Struct):
-    """What became of a batch."""
+    """What became of a batch. `forwarded` are new events for other sources, which come on top of it."""
 
     kept: list[Any] = []
     dropped: list[Dropped] = []
     failed: list[Failed] = []
+    detoured: list[Detoured] = []
+    forwarded: list[Event] = []
+
+    def and_then(self, other: Verdicts) -> Verdicts:
+        """Both, in order."""
+        names = self.__struct_fields__
+        return Verdicts(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -114,7 +130,7 @@ class Step(msgspec.Struct, frozen=True):
 
 
 def each(step: Callable[[Any, Any], Any]) -> Step:
-    """Lift a function of one event. It returns the event, changed or not, or Dropped."""
+    """Lift a function of one event. It returns the event, changed or not, Dropped, or Detoured."""
 
     def apply(batch: Sequence[Any], scope: Any) -> Verdicts:
         verdicts = Verdicts()
@@ -127,6 +143,8 @@ def each(step: Callable[[Any, Any], Any]) -> Step:
                 continue
             if type(result) is Dropped:
                 verdicts.dropped.append(result)
+            elif type(result) is Detoured:
+                verdicts.detoured.append(result)
             else:
                 keep(result)
         return verdicts
@@ -164,7 +182,7 @@ def whole(step: Callable[[Sequence[Any], Any], Verdicts]) -> Step:
                 return Verdicts(failed=[Failed(batch[0], step.__name__, describe(error))])
             middle = len(batch) // 2
             first, second = apply(batch[:middle], scope), apply(batch[middle:], scope)
-            return Verdicts(first.kept + second.kept, first.dropped + second.dropped, first.failed + second.failed)
+            return first.and_then(second)
 
     return Step(step.__name__, _promise(step), apply)
 

@@ -20,6 +20,7 @@ from mainstem.model.ports import TrackedUser
 from mainstem.pipeline.step import Dropped
 
 MS_PER_MINUTE: Final = 60_000
+MS_PER_DAY: Final = 86_400_000
 
 
 class Counts:
@@ -31,19 +32,23 @@ class Counts:
         self.users: set[TrackedUser] = set()
 
     def receive(self, events: Iterable[Event]) -> None:
-        """Count events that passed validation: successfully received, an API call, a user seen."""
-        labels, users = [], []
-        for event in events:
-            minute = event.received_at_ms // MS_PER_MINUTE
-            labels.append((minute, event.source_id, event.type, event.name, event.app_version))
-            payload = event.payload
-            users.append(
-                (minute // 1440, event.source_id, payload.get("userId") or "", payload.get("anonymousId") or "")
-            )
+        """Count events that passed validation: successfully received."""
+        labels = [
+            (event.received_at_ms // MS_PER_MINUTE, event.source_id, event.type, event.name, event.app_version)
+            for event in events
+        ]
         for (minute, source_id, *label), count in Counter(labels).items():
             self._outcomes[OutcomeKey(minute, source_id, "", Stage.SUCCESSFULLY_RECEIVED, "", *label)] += count
-            self.calls[source_id, minute // 1440] += count
-        self.users.update(TrackedUser(*user) for user in set(users))
+
+    def use(self, events: Iterable[Event]) -> None:
+        """Count events that schema control let through: an API call each, and users seen."""
+        users = []
+        for event in events:
+            day, payload = event.received_at_ms // MS_PER_DAY, event.payload
+            users.append((day, event.source_id, payload.get("userId") or "", payload.get("anonymousId") or ""))
+        for (day, source_id, _, _), count in (seen := Counter(users)).items():
+            self.calls[source_id, day] += count
+        self.users.update(TrackedUser(*user) for user in seen)
 
     def drop(self, dropped: Sequence[Dropped], destination_id: str = "") -> None:
         """Count events that a step dropped; what has no stage vanishes uncounted."""

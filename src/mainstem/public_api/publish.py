@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 from sqlalchemy import Column, Connection, Integer, LargeBinary, String, Table, delete, func, insert, select
 
-from mainstem.model.snapshot import SourceConfig
+from mainstem.model.snapshot import Published, SourceConfig
 from mainstem.public_api import catalog, destinations
 from mainstem.public_api.sources.source import settings_of, sources, write_keys_of
 from mainstem.rest.operation import Call
@@ -25,13 +25,18 @@ published = Table(
 
 
 def publish_touched(call: Call) -> None:
-    """Publish every source that the call touched. Runs last in its transaction."""
-    for source_id in sorted(call.touched_sources):
-        put(call.db, call.vault, source_id, source_config(call.db, call.vault, source_id))
+    """Publish every source, plan and function that the call touched. Runs last in its transaction."""
+    for touched in sorted(call.touched):
+        put(call.db, call.vault, touched, config_of(call.db, call.vault, touched))
 
 
-def put(db: Connection, vault: Vault, source_id: str, config: SourceConfig | None) -> None:
-    """Publish one source; None says that it is gone."""
+def config_of(db: Connection, vault: Vault, id: str) -> Published | None:
+    """What is to be published under this id, from the control tables; None when it is gone."""
+    return source_config(db, vault, id)
+
+
+def put(db: Connection, vault: Vault, source_id: str, config: Published | None) -> None:
+    """Publish one source, plan or function; None says that it is gone."""
     version = (db.execute(select(func.max(published.c.version))).scalar() or 0) + 1
     body = None if config is None else vault.seal(msgspec.msgpack.encode(config), source_id)
     db.execute(delete(published).where(published.c.source_id == source_id))

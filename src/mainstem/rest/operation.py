@@ -81,15 +81,16 @@ class Call:
         self.vault, self.outcomes, self.operation = vault, outcomes, operation
         self.headers = headers
         self.workspace_id = token.workspace_id
-        self.touched_sources: set[str] = set()
+        self.touched: set[str] = set()
 
     def may(self, needs: Needs) -> bool:
         """Whether the caller has a power beyond what the operation asks for."""
         return permissions.may(self.token, needs)
 
-    def touch(self, source_id: str) -> None:
-        """The data plane must see this source anew: it is published in this transaction."""
-        self.touched_sources.add(source_id)
+    def touch(self, id: str) -> None:
+        """The data plane must see this source, tracking plan or function (under the id that it is published by)
+        anew: it is published in this transaction."""
+        self.touched.add(id)
 
     def record(self, event: str, resource_type: str, resource_id: str, resource_name: str) -> None:
         """Write an audit event of this operation, with the caller as the actor."""

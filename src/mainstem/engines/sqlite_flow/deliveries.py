@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -14,9 +14,12 @@ from mainstem.engines.sqlite_flow import outcomes
 from mainstem.engines.sqlite_flow.bells import Bells
 from mainstem.engines.sqlite_flow.file import FlowFile, get_state, set_state
 from mainstem.model.outcome import OutcomeKey, Tally
-from mainstem.model.ports import Delivery, NewDeadLetter, NewDelivery, Retry, Settled
+from mainstem.model.ports import Delivery, NewDeadLetter, NewDelivery, NewEntry, Retry, Settled
 
-_NEW: Final = "destination_id, lane, source_id, message_id, event_type, event_name, app_version, received_at_ms, body"
+_NEW: Final = (
+    "destination_id, lane, source_id, message_id, event_type, event_name, app_version, received_at_ms, body, "
+    "subscription_id"
+)
 _COLUMNS: Final = f"id, {_NEW}, attempts, due_at_ms, first_attempt_at_ms, progress, reason"
 _WANTED: Final = "(SELECT value FROM json_each(?))"
 
@@ -25,7 +28,7 @@ def queue(db: sqlite3.Connection, deliveries: Sequence[NewDelivery]) -> None:
     """Append to the queue, in order."""
     first = get_state(db, "next_delivery") + 1
     db.executemany(
-        f"INSERT INTO deliveries (id, {_NEW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO deliveries (id, {_NEW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         ((number, *astuple(new)) for number, new in enumerate(deliveries, first)),
     )
     set_state(db, "next_delivery", first + len(deliveries) - 1)
@@ -34,9 +37,10 @@ def queue(db: sqlite3.Connection, deliveries: Sequence[NewDelivery]) -> None:
 class SqliteDeliveryQueue:
     """DeliveryQueue."""
 
-    def __init__(self, file: FlowFile, bells: Bells) -> None:
+    def __init__(self, file: FlowFile, bells: Bells, wake_pipeline: Callable[[], None]) -> None:
         self._file = file
         self._bells = bells
+        self._wake_pipeline = wake_pipeline
 
     def destinations(self) -> Sequence[str]:
         """See DeliveryQueue."""
@@ -81,6 +85,7 @@ class SqliteDeliveryQueue:
             _set_aside(db, [each for each in done.values() if each.dead is not None])
             db.executemany("DELETE FROM deliveries WHERE id = ?", zip(done))
             outcomes.add(db, _tallies(done.values()).items())
+            entered = enter(db, [entry for each in done.values() for entry in each.entries])
             db.executemany(
                 "UPDATE deliveries SET attempts = ?, due_at_ms = ?, first_attempt_at_ms = ?, progress = ?, "
                 "reason = ? WHERE id = ?",
@@ -89,10 +94,21 @@ class SqliteDeliveryQueue:
                     for each in retries
                 ),
             )
+        if entered:
+            self._wake_pipeline()
 
     def wait(self, timeout_seconds: float) -> None:
         """See DeliveryQueue. The first call returns at once: what was queued before it rang for nobody."""
         self._bells.wait(timeout_seconds)
+
+
+def enter(db: sqlite3.Connection, entries: Sequence[NewEntry]) -> int:
+    """Let these enter the pipeline, in order; returns how many."""
+    db.executemany(
+        "INSERT INTO entries (kind, destination_id, body) VALUES (?, ?, ?)",
+        ((each.kind.value, each.destination_id, each.body) for each in entries),
+    )
+    return len(entries)
 
 
 def _waiting(db: sqlite3.Connection, ids: list[int]) -> set[int]:
@@ -102,6 +118,8 @@ def _waiting(db: sqlite3.Connection, ids: list[int]) -> set[int]:
 def _tallies(settled: Iterable[Settled]) -> dict[OutcomeKey, Tally]:
     tallies: dict[OutcomeKey, Tally] = {}
     for each in settled:
+        if each.key is None:
+            continue
         tally = tallies.setdefault(each.key, Tally())
         tally.count += 1
         tally.retries += each.retries
@@ -113,6 +131,7 @@ def _set_aside(db: sqlite3.Connection, dead: Sequence[Settled]) -> None:
         row = db.execute(f"SELECT {_COLUMNS} FROM deliveries WHERE id = ?", (each.id,)).fetchone()
         entry = msgspec.msgpack.encode(_delivery(row).new)
         assert each.dead is not None
+        assert each.key is not None, "what is set aside is counted"
         keep_letter(db, each.dead, each.key, retries=each.retries, queued=True, entry=entry)
 
 
@@ -141,4 +160,4 @@ def keep_letter(
 
 
 def _delivery(row: tuple[Any, ...]) -> Delivery:
-    return Delivery(row[0], NewDelivery(*row[1:10]), *row[10:])
+    return Delivery(row[0], NewDelivery(*row[1:11]), *row[11:])

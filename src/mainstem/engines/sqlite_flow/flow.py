@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -19,13 +20,20 @@ DEDUPE_MAX_IDS: Final = 50_000_000
 class SqliteFlow:
     """flow.db in a data folder. Each process opens its own; all of them may be open at the same time."""
 
-    def __init__(self, folder: Path, *, dedupe_max_ids: int = DEDUPE_MAX_IDS) -> None:
-        """Make or migrate the file. Raises EngineUnavailable, or NewerSchema when a newer mainstem made it."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        dedupe_max_ids: int = DEDUPE_MAX_IDS,
+        wake_pipeline: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Make or migrate the file. `wake_pipeline` is called when something waits to enter it beside the log.
+        Raises EngineUnavailable, or NewerSchema when a newer mainstem made it."""
         self._file = FlowFile(folder / FILE)
         bells = Bells(folder / "bells")
         self._bells = bells
-        self.pipeline: Final = SqlitePipelineStore(self._file, bells, dedupe_max_ids)
-        self.queue: Final = SqliteDeliveryQueue(self._file, bells)
+        self.pipeline: Final = SqlitePipelineStore(self._file, bells, dedupe_max_ids, wake_pipeline)
+        self.queue: Final = SqliteDeliveryQueue(self._file, bells, wake_pipeline)
         self.outcomes: Final = SqliteOutcomes(self._file)
         self.dead_letters: Final = SqliteDeadLetters(self._file, bells)
         with self._file.reading():

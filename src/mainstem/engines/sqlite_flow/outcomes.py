@@ -19,7 +19,7 @@ _COLUMNS: Final = frozenset(OutcomeKey.__struct_fields__)
 _STEP_GROUPS: Final = 500
 
 _ADD: Final = """
-INSERT INTO {table} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO {table} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET count = count + excluded.count, retries = retries + excluded.retries"""
 
 
@@ -28,7 +28,9 @@ def add(db: sqlite3.Connection, tallies: Iterable[tuple[OutcomeKey, Tally]]) -> 
     minutes: list[tuple[Any, ...]] = []
     hours: dict[tuple[Any, ...], tuple[int, int]] = {}
     for key, tally in tallies:
-        rest = (key.destination_id, key.reason, key.event_type, key.event_name, key.app_version)
+        rest = (
+            key.destination_id, key.reason, key.event_type, key.event_name, key.app_version, key.subscription_id
+        )  # fmt: skip
         minutes.append((key.source_id, key.stage.value, key.minute, *rest, tally.count, tally.retries))
         hour = (key.source_id, key.stage.value, key.minute - key.minute % 60, *rest)
         count, retries = hours.get(hour, (0, 0))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from mainstem.engines.sqlite_flow import deliveries, outcomes, seen, users
 from mainstem.engines.sqlite_flow.bells import Bells
 from mainstem.engines.sqlite_flow.file import FlowFile, get_state, set_state
 from mainstem.errors import EngineUnavailable
-from mainstem.model.ports import Processed, Redriven, TrackedUser
+from mainstem.model.ports import Entry, EntryKind, NewEntry, Processed, Redriven, TrackedUser
 
 _REMEMBERED_USERS: Final = 200_000
 _TABLES: Final = ("outcomes_by_minute", "outcomes_by_hour")
@@ -18,9 +18,10 @@ _TABLES: Final = ("outcomes_by_minute", "outcomes_by_hour")
 class SqlitePipelineStore:
     """PipelineStore."""
 
-    def __init__(self, file: FlowFile, bells: Bells, dedupe_max_ids: int) -> None:
+    def __init__(self, file: FlowFile, bells: Bells, dedupe_max_ids: int, wake_pipeline: Callable[[], None]) -> None:
         self._file = file
         self._bells = bells
+        self._wake_pipeline = wake_pipeline
         self._max_ids = dedupe_max_ids
         self._known_users: set[int] = set()  # hashes of TrackedUsers saved lately: most come again and again
         self._swept = dict.fromkeys(_TABLES, ("", ""))
@@ -40,6 +41,18 @@ class SqlitePipelineStore:
         with self._file.reading() as db:
             rows = db.execute("SELECT id, destination_id, entry FROM redriven ORDER BY id LIMIT ?", (limit,))
             return [Redriven(*row) for row in rows]
+
+    def entries(self, limit: int) -> Sequence[Entry]:
+        """See PipelineStore."""
+        with self._file.reading() as db:
+            rows = db.execute("SELECT id, kind, destination_id, body FROM entries ORDER BY id LIMIT ?", (limit,))
+            return [Entry(number, NewEntry(EntryKind(kind), *rest)) for number, kind, *rest in rows]
+
+    def enter(self, entries: Sequence[NewEntry]) -> None:
+        """See PipelineStore."""
+        with self._file.writing() as db:
+            deliveries.enter(db, entries)
+        self._wake_pipeline()
 
     def save(self, batch: Processed, now_ms: int) -> None:
         """See PipelineStore."""
@@ -61,6 +74,9 @@ class SqlitePipelineStore:
             gone = db.executemany("DELETE FROM redriven WHERE id = ?", zip(batch.redriven)).rowcount
             if batch.redriven and gone != len(batch.redriven):
                 raise EngineUnavailable("another process saved these dead letters meanwhile; nothing was saved")
+            gone = db.executemany("DELETE FROM entries WHERE id = ?", zip(batch.entered)).rowcount
+            if batch.entered and gone != len(batch.entered):
+                raise EngineUnavailable("another process saved these entries meanwhile; nothing was saved")
             set_state(db, "position", batch.position)
         self._remember_users(new_users)
         if batch.deliveries:

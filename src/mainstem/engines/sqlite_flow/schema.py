@@ -58,7 +58,39 @@ _SECOND: Final = (
     "CREATE INDEX deliveries_by_destination ON deliveries (destination_id, id, lane)",
 )
 
-MIGRATIONS: Final = (_FIRST, _SECOND)
+_OUTCOMES_BY_SUBSCRIPTION: Final = """
+CREATE TABLE {name} (
+    source_id TEXT NOT NULL, stage TEXT NOT NULL, minute INTEGER NOT NULL, destination_id TEXT NOT NULL,
+    reason TEXT NOT NULL, event_type TEXT NOT NULL, event_name TEXT NOT NULL, app_version TEXT NOT NULL,
+    subscription_id TEXT NOT NULL, count INTEGER NOT NULL, retries INTEGER NOT NULL,
+    PRIMARY KEY (
+        source_id, stage, minute, destination_id, reason, event_type, event_name, app_version, subscription_id
+    )
+) WITHOUT ROWID"""
+
+
+def _with_subscription(name: str) -> tuple[str, ...]:
+    """A primary key cannot be changed: the counts move to a table that has the new one."""
+    columns = "source_id, stage, minute, destination_id, reason, event_type, event_name, app_version"
+    return (
+        f"ALTER TABLE {name} RENAME TO former_{name}",
+        _OUTCOMES_BY_SUBSCRIPTION.format(name=name),
+        f"INSERT INTO {name} SELECT {columns}, '', count, retries FROM former_{name}",
+        f"DROP TABLE former_{name}",
+    )
+
+
+# Mappings of Actions destinations, and what enters the pipeline beside the log.
+_THIRD: Final = (
+    "ALTER TABLE deliveries ADD COLUMN subscription_id TEXT NOT NULL DEFAULT ''",
+    *_with_subscription("outcomes_by_minute"),
+    *_with_subscription("outcomes_by_hour"),
+    """CREATE TABLE entries (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, destination_id TEXT NOT NULL, body BLOB NOT NULL
+    )""",
+)
+
+MIGRATIONS: Final = (_FIRST, _SECOND, _THIRD)
 
 
 class NewerSchema(MainstemError):
