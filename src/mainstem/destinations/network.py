@@ -4,9 +4,7 @@ Settings of a destination are text that a tenant wrote, so a URL may name this m
 cloud's metadata service. Names, spellings and redirects all end in a socket address, and that is what is
 checked: the address that passes is the address that is connected to, so nothing can change in between.
 Proxy variables of the environment are not honoured, for the same reason.
-
-Source of the ranges: the IANA special-purpose address registries and RFC 6890; that 6to4 and Teredo are
-refused whole is a judgement, both are out of use and hide an IPv4 address.
+The ranges are those of `model/networks.py`.
 """
 
 from __future__ import annotations
@@ -18,13 +16,13 @@ import logging
 import socket
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
 from aiohttp import AddrInfoType, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from mainstem.settings import Network
+from mainstem.model.networks import GLOBAL_UNICAST, NAT64, REFUSED_IPV4, REFUSED_IPV6, Network
 
 log = logging.getLogger(__name__)
 
@@ -33,34 +31,6 @@ _LOGGED_MAX: Final = 1_000
 _LOOKUPS: Final = 32
 _SLOW_SECONDS: Final = 1.0
 _BAD_NAMES_MAX: Final = 10_000
-
-_REFUSED: Final[tuple[Network, ...]] = tuple(
-    ip_network(each)
-    for each in (
-        "0.0.0.0/8",  # this network
-        "10.0.0.0/8",  # private
-        "100.64.0.0/10",  # shared by carriers (CGNAT), and by clouds for internal services
-        "127.0.0.0/8",  # loopback
-        "168.63.129.16/32",  # Azure's host services: public by number, and one hop from every machine there
-        "169.254.0.0/16",  # link-local, cloud metadata
-        "172.16.0.0/12",  # private
-        "192.0.0.0/24",  # protocol assignments
-        "192.0.2.0/24",  # documentation
-        "192.88.99.0/24",  # 6to4 relays
-        "192.168.0.0/16",  # private
-        "198.18.0.0/15",  # benchmarks
-        "198.51.100.0/24",  # documentation
-        "203.0.113.0/24",  # documentation
-        "224.0.0.0/4",  # multicast
-        "240.0.0.0/4",  # reserved, broadcast
-        "2001::/23",  # protocol assignments, Teredo
-        "2001:db8::/32",  # documentation
-        "2002::/16",  # 6to4
-        "3fff::/20",  # documentation
-    )
-)
-_GLOBAL_UNICAST: Final = IPv6Network("2000::/3")  # the only IPv6 space that holds public machines
-_NAT64: Final = IPv6Network("64:ff9b::/96")
 
 
 class AddressRefused(OSError):
@@ -82,9 +52,9 @@ def is_allowed(address: IPv4Address | IPv6Address, allow_private: Sequence[Netwo
         inner = _embedded(address)
         if inner is not None:
             return is_allowed(inner, allow_private)
-        if address not in _GLOBAL_UNICAST:
+        if address not in GLOBAL_UNICAST:
             return False
-    return not _within(address, _REFUSED)
+    return not _within(address, (*REFUSED_IPV4, *REFUSED_IPV6))
 
 
 def _within(address: IPv4Address | IPv6Address, networks: Sequence[Network]) -> bool:
@@ -94,7 +64,7 @@ def _within(address: IPv4Address | IPv6Address, networks: Sequence[Network]) -> 
 def _embedded(address: IPv6Address) -> IPv4Address | None:
     if address.ipv4_mapped is not None:
         return address.ipv4_mapped
-    return IPv4Address(int(address) & 0xFFFF_FFFF) if address in _NAT64 else None
+    return IPv4Address(int(address) & 0xFFFF_FFFF) if address in NAT64 else None
 
 
 class CheckedSockets:
