@@ -130,7 +130,8 @@ BARE_FLAGS: Final = frozenset({"allow_plain_http"})  # given without a value
 METAVARS: Final = {
     "data": "DIR", "api": "HOST:PORT", "tracking": "HOST:PORT", "workers": "N", "tls_cert": "FILE",
     "tls_key": "FILE", "allow_private": "CIDR,…", "trusted_proxies": "CIDR,…", "rate_limits": "on|off",
-    "strict_write_keys": "on|off", "packages": "DIR", "divert_to": "URL", "rate_limit_overrides": "NAME=N,…", "public_tracking_url": "URL",
+    "strict_write_keys": "on|off", "packages": "DIR", "divert_to": "URL",
+    "rate_limit_overrides": "NAME=N,…", "public_tracking_url": "URL",
 }  # fmt: skip
 ENVIRONMENT_ONLY: Final = frozenset({"owner_token", "secret_key"})  # a flag would show in the process list
 _SWITCHES: Final = {"on": True, "off": False, "true": True, "false": False, "1": True, "0": False}
