@@ -308,3 +308,70 @@ class DeadLetterStore(Protocol):
 
     def drop(self, id: int) -> bool:
         """Forget it; its outcome stays counted. False when there is no such letter."""
+
+
+class FunctionLogEntry(msgspec.Struct, frozen=True):
+    """What one invocation of a function said and how it ended: `how` is returned, thrown, timeout, killed,
+    no_handler or bad_code; `error` the class name of what was thrown, `message` its text; `logs` the lines of
+    console output. `message_id` is that of the event, of the first event of a batch, "" for a request."""
+
+    at_ms: int
+    function_id: str
+    version: str
+    instance_id: str
+    message_id: str
+    handler: str
+    how: str
+    error: str
+    message: str
+    logs: Sequence[str]
+    milliseconds: float
+
+    @property
+    def is_error(self) -> bool:
+        """Whether it failed. A function that dropped an event, or does not take its type, did what it was made for.
+        Source: Functions documentation, "Errors and error handling"."""
+        return self.how not in {"returned", "no_handler"} and self.error not in {"DropEvent", "EventNotSupported"}
+
+
+class LoggedInvocation(msgspec.Struct, frozen=True):
+    """An entry as kept; ids grow."""
+
+    id: int
+    entry: FunctionLogEntry
+
+
+class FunctionLog(Protocol):
+    """What functions wrote to the console and how they failed, for their authors. Bounded: of each function the last
+    100 errors and the last 500 invocations that wrote something, none older than 30 days."""
+
+    def append(self, entries: Sequence[FunctionLogEntry]) -> None:
+        """Keep these; what neither failed nor wrote anything is passed over. Blocks for some milliseconds."""
+
+    def read(self, function_id: str, after: int, limit: int) -> Sequence[LoggedInvocation]:
+        """The entries of a function with an id over `after`, oldest first, at most `limit`."""
+
+    def tidy(self, now_ms: int) -> None:
+        """Forget what is older than 30 days; call it every hour or so."""
+
+
+class Tokens(msgspec.Struct, frozen=True):
+    """OAuth 2 tokens of a destination; `refresh_token` is "" when the provider gave none."""
+
+    access_token: str
+    refresh_token: str = ""
+
+
+class OAuthTokens(Protocol):
+    """The tokens by which destinations with OAuth 2 are reached: the control plane puts them there when somebody
+    authorizes a destination, and the delivery workers when they refreshed them."""
+
+    def get(self, destination_id: str) -> Tokens | None:
+        """The newest tokens; None for a destination that nobody authorized."""
+
+    def save(self, destination_id: str, tokens: Tokens) -> None:
+        """Keep these in place of what there is. Without a refresh token, the one that is kept stays. On disk when
+        it returns."""
+
+    def forget(self, destination_id: str) -> None:
+        """Nobody needs them any more: the destination is gone."""
