@@ -27,12 +27,13 @@ from aiohttp import (
 )
 from yarl import URL
 
-from mainstem.destinations.base import Rejected, Retryable
+from mainstem.destinations.base import Exchange, Rejected, Retryable
 from mainstem.destinations.network import AddressRefused
 
 TIMEOUT_SECONDS: Final = 5.0  # Source: Webhooks Destination, "Webhooks timeouts"
 MAX_REDIRECTS: Final = 3
 MAX_ANSWER_BYTES: Final = 64 * 1024
+KEPT_BYTES: Final = 4 * 1024
 _BODY_SECONDS: Final = 1.0
 _RETRYABLE_STATUSES: Final = frozenset({408, 423, 429})
 _REDIRECTS: Final = frozenset({307, 308})
@@ -42,15 +43,23 @@ _REFUSED: Final = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETU
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What a partner answered, as far as it matters; the body is read past, never kept."""
+    """What a partner answered; of the body the first bytes, for the trace. `status` 0: nothing."""
 
     status: int
-    retry_after: str | None
-    location: str | None
+    headers: Mapping[str, str]
+    body: bytes = b""
 
 
-async def post(http: ClientSession, url: URL, body: bytes, headers: Mapping[str, str], now_ms: int) -> None:
-    """POST `body` and return when the partner answers 2xx within 5 seconds.
+async def post(
+    http: ClientSession,
+    url: URL,
+    body: bytes,
+    headers: Mapping[str, str],
+    now_ms: int,
+    exchanges: list[Exchange] | None = None,
+) -> None:
+    """POST `body` and return when the partner answers 2xx within 5 seconds. The last request and its answer are
+    appended to `exchanges`.
 
     Raises Retryable or Rejected with the published reason. 307 and 308 are followed up to three times with
     the same body, each target passing the network policy; headers that an operator set stay with the origin
@@ -58,6 +67,7 @@ async def post(http: ClientSession, url: URL, body: bytes, headers: Mapping[str,
     from https to http. (Source: discard reason 307, "will automatically retry the request using the redirected
     URL"; the rest is judgement.)
     """
+    answer = Answer(0, {})
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
             answer = await _follow(http, url, body, headers)
@@ -69,6 +79,9 @@ async def post(http: ClientSession, url: URL, body: bytes, headers: Mapping[str,
         raise Rejected("INVALID_SETTINGS", "the URL's credentials cannot be sent") from None
     except ClientError as error:
         raise _network_failure(error) from None
+    finally:
+        if exchanges is not None:
+            exchanges.append(_exchange(url, body, headers, answer))
     if not 200 <= answer.status < 300:
         raise _refusal(answer, now_ms)
 
@@ -88,10 +101,11 @@ async def _follow(http: ClientSession, url: URL, body: bytes, headers: Mapping[s
 
 
 def _redirect_target(url: URL, answer: Answer) -> URL | None:
-    if answer.status not in _REDIRECTS or not answer.location:
+    location = answer.headers.get("Location")
+    if answer.status not in _REDIRECTS or not location:
         return None
     try:
-        target = url.join(URL(answer.location))
+        target = url.join(URL(location))
     except ValueError:
         return None
     is_downgrade = url.scheme == "https" and target.scheme != "https"
@@ -110,30 +124,47 @@ async def _send(http: ClientSession, url: URL, body: bytes, headers: Mapping[str
 
 async def _send_once(http: ClientSession, url: URL, body: bytes, headers: Mapping[str, str]) -> Answer:
     async with http.post(url, data=body, headers=headers, allow_redirects=False) as response:
-        await _read_past(response)
-        return Answer(response.status, response.headers.get("Retry-After"), response.headers.get("Location"))
+        start = await _read_past(response)
+        return Answer(response.status, response.headers, start)
 
 
-async def _read_past(response: ClientResponse) -> None:
-    """Read the body away so that the connection can be kept; give up on a long, slow or broken one, since the
-    status has said everything."""
+def _exchange(url: URL, body: bytes, headers: Mapping[str, str], answer: Answer) -> Exchange:
+    return Exchange(
+        "POST",
+        str(url),
+        dict(headers),
+        body[:KEPT_BYTES].decode(errors="replace"),
+        answer.status,
+        dict(answer.headers),
+        answer.body.decode(errors="replace"),
+    )
+
+
+async def _read_past(response: ClientResponse) -> bytes:
+    """Read the body away so that the connection can be kept, and return its start; give up on a long, slow or
+    broken one, since the status has said everything."""
+    start = b""
     if response.content.at_eof():
-        return
+        return start
     left = MAX_ANSWER_BYTES
     with contextlib.suppress(ClientError, TimeoutError):
         async with asyncio.timeout(_BODY_SECONDS):
             while left > 0:
                 chunk = await response.content.read(left)
                 if not chunk:
-                    return
+                    return start
+                start += chunk[: KEPT_BYTES - len(start)]
                 left -= len(chunk)
     response.close()
+    return start
 
 
 def _refusal(answer: Answer, now_ms: int) -> Retryable | Rejected:
     status = answer.status
     if status in _RETRYABLE_STATUSES or (500 <= status < 600 and status != 501):
-        return Retryable(str(status), retry_after_seconds=retry_after_seconds(answer.retry_after, now_ms))
+        return Retryable(
+            str(status), retry_after_seconds=retry_after_seconds(answer.headers.get("Retry-After"), now_ms)
+        )
     return Rejected(str(status))
 
 

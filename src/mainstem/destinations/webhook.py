@@ -77,7 +77,10 @@ async def _perform(hooks: tuple[Hook, ...], secret: bytes, message: Message, htt
     waiting = [index for index in range(len(hooks)) if not finished >> index & 1]
     if not waiting:  # the hooks are other and fewer than at the last attempt
         finished, waiting = 0, list(range(len(hooks)))
-    sends = [post(http, hooks[i].url, body, {**hooks[i].headers, **signature}, message.now_ms) for i in waiting]
+    sends = [
+        post(http, hooks[i].url, body, {**hooks[i].headers, **signature}, message.now_ms, message.exchanges)
+        for i in waiting
+    ]
     if len(sends) == 1:
         answers: list[BaseException | None] = [await _outcome(sends[0])]
     else:
