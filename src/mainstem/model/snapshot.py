@@ -156,16 +156,17 @@ class SourceConfig(msgspec.Struct, frozen=True):
     def detours(self) -> tuple[DestinationConfig, ...]:
         """What functions at the source do is queued like deliveries, so that a slow one holds up nobody: the
         source's insert function (INSERT_FUNCTION), and the function that the source is (SOURCE_FUNCTION)."""
-        found = []
-        for metadata_id, use in ((INSERT_FUNCTION, self.insert), (SOURCE_FUNCTION, self.function)):
-            if use is not None:
-                settings = use.settings
-                found.append(DestinationConfig(use.id, metadata_id, self.name, self.enabled, settings, function=use))
-        return tuple(found)
+        return tuple(
+            DestinationConfig(kind + use.id, kind, self.name, self.enabled, use.settings, function=use)
+            for kind, use in ((INSERT_FUNCTION, self.insert), (SOURCE_FUNCTION, self.function))
+            if use is not None
+        )
 
 
-INSERT_FUNCTION: Final = "source insert function"
-SOURCE_FUNCTION: Final = "source function"
+INSERT_FUNCTION: Final = "insert:"
+SOURCE_FUNCTION: Final = "call:"
+"""What the ids of detours begin with, which is their metadata_id too."""
+
 PLAN_PREFIX: Final = "tp_"
 FUNCTION_PREFIX: Final = "function:"
 """What is published beside sources, under an id that tells its kind: a plan's own id, FUNCTION_PREFIX + id."""

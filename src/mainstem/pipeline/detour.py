@@ -14,6 +14,7 @@ import msgspec
 
 from mainstem.model.event import CALL, Event
 from mainstem.model.ports import NewDelivery
+from mainstem.model.snapshot import INSERT_FUNCTION, SOURCE_FUNCTION
 from mainstem.pipeline.address import lane
 from mainstem.pipeline.step import Detoured, Item, SourceScope
 
@@ -28,7 +29,7 @@ def detour_to_source_function(item: Item, scope: SourceScope) -> Item | Detoured
     function = scope.snapshot.sources[received.source_id].function
     assert function is not None, "admitted without a function"
     delivery = NewDelivery(
-        function.id, lane(item.origin), received.source_id, item.origin, "", "", "", received.received_at_ms,
+        SOURCE_FUNCTION + function.id, lane(item.origin), received.source_id, item.origin, "", "", "", received.received_at_ms,
         received.body,
     )  # fmt: skip
     return Detoured(delivery)
@@ -40,7 +41,7 @@ def detour_to_insert_function(event: Event, scope: SourceScope) -> Event | Detou
     if function is None:
         return event
     delivery = NewDelivery(
-        function.id, lane(event.user), event.source_id, event.message_id, event.type, event.name, event.app_version,
+        INSERT_FUNCTION + function.id, lane(event.user), event.source_id, event.message_id, event.type, event.name, event.app_version,
         event.received_at_ms, _write(event),
     )  # fmt: skip
     return Detoured(delivery, event)

@@ -1,0 +1,98 @@
+"""Destinations of Segment's open-source package as connectors: one call of the runner for each mapping.
+
+Source: product guide, "Destinations Actions"; published behaviour of the runner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any, Final, Protocol
+
+import msgspec
+from aiohttp import ClientSession
+
+from mainstem.destinations.actions.runner import Answer, Call, Result, Runner, discard
+from mainstem.destinations.base import (
+    Connection,
+    Exchange,
+    Failure,
+    Filtered,
+    Message,
+    Rejected,
+    Retryable,
+)
+from mainstem.model.snapshot import DestinationConfig, SubscriptionConfig
+
+MAX_BATCH: Final = 1_000
+
+
+class Authorized(Protocol):
+    """The OAuth 2 side of destinations."""
+
+    def auth(self, config: DestinationConfig) -> dict[str, Any] | None:
+        """What the runner needs (`Call.auth`); None for a destination that nobody authorized."""
+
+    def refreshed(self, config: DestinationConfig, tokens: dict[str, Any]) -> None:
+        """Keep new tokens: accessToken, and refreshToken if there is a new one."""
+
+
+def connect(config: DestinationConfig, runner: Runner, authorized: Authorized) -> Connection:
+    """A destination with its mappings. What waits for a mapping that was disabled or deleted meanwhile is
+    filtered, FILTERED_AT_MAPPING (judgement: product guide says that it is dropped)."""
+    mappings = {each.id: each for each in config.subscriptions or () if each.enabled}
+
+    def group(message: Message) -> Hashable | None:
+        mapping = mappings.get(message.subscription_id)
+        return mapping.id if mapping is not None and _is_batched(mapping) else None
+
+    async def perform(message: Message, _http: ClientSession) -> None:
+        (end,) = await send([message], is_batch=False)
+        if end is not None:
+            raise end
+
+    async def perform_batch(messages: Sequence[Message], _http: ClientSession) -> Sequence[Failure | None]:
+        return await send(messages, is_batch=True)
+
+    async def send(messages: Sequence[Message], *, is_batch: bool) -> Sequence[Failure | None]:
+        mapping = mappings.get(messages[0].subscription_id)
+        if mapping is None:
+            raise Filtered("FILTERED_AT_MAPPING")
+        call = Call(
+            metadata_id=config.metadata_id, action=mapping.action, mapping=mapping.mapping, settings=config.settings,
+            events=[message.body for message in messages], is_batch=is_batch, auth=authorized.auth(config),
+        )  # fmt: skip
+        answer = await runner.call(call)
+        _keep(answer, messages)
+        if answer.refreshed is not None:
+            authorized.refreshed(config, answer.refreshed)
+        return [failure_of(result) for result in answer.results]
+
+    batched = [each for each in mappings.values() if _is_batched(each)]
+    if not batched:
+        return Connection(perform)
+    return Connection(perform, perform_batch, group, max(map(_batch_size, batched)))
+
+
+def failure_of(result: Result) -> Failure | None:
+    """What a result means for its event; None for delivered."""
+    if result.is_delivered:
+        return None
+    is_retryable, reason = discard(result)
+    if is_retryable:
+        return Retryable(reason, retry_after_seconds=result.retry_after_seconds)
+    return Rejected(reason, result.message)
+
+
+def _keep(answer: Answer, messages: Sequence[Message]) -> None:
+    """A batch's exchanges belong to all of its members."""
+    for message in messages:
+        message.exchanges.extend(Exchange(**msgspec.structs.asdict(each)) for each in answer.exchanges)
+
+
+def _is_batched(mapping: SubscriptionConfig) -> bool:
+    return mapping.can_batch and mapping.mapping.get("enable_batching") is True
+
+
+def _batch_size(mapping: SubscriptionConfig) -> int:
+    size = mapping.mapping.get("batch_size")
+    return max(1, min(size, MAX_BATCH)) if isinstance(size, int) else MAX_BATCH
