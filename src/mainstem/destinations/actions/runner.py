@@ -1,16 +1,51 @@
-"""Calls of Segment's open-source destinations, in a pool of Deno processes; see `Runner`."""
+"""Calls of Segment's open-source destinations, in a pool of Deno processes.
+
+    call ─→ slot ─→ process: one line out, one line back
+              └ replaced when it does not answer, has grown, or has done its share; what was given to it is finished
+                by it, or comes back as retryable when it ends before
+
+A call is one subscription for one event or batch, and always has an answer: what a destination throws, what a
+partner refuses, and what happens to a process are results. Of two processes that could do, an OAuth account always
+meets the same one, so that its token is refreshed once.
+Source: retryable are 408, 423, 429, 5xx but 501, and network errors ("Retries between Segment and destinations");
+limits of time and size are judgements, but for the package's own 10 seconds a request.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import logging
+import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+from deno import find_deno_bin  # type: ignore[import-untyped]
 
-from mainstem.settings import Network
+from mainstem.destinations.actions.process import Line, Process, Setup
+from mainstem.model.networks import Network
+
+log = logging.getLogger(__name__)
+
+CALL_SECONDS: Final = 30.0
+PING_SECONDS: Final = 5.0
+SILENT_PINGS: Final = 3
+"""So many pings without an answer, and a process is replaced: it does nothing else for that long either."""
+PROCESS_CALLS: Final = 1_000_000
+PROCESS_BYTES: Final = 600 * 1024 * 1024
+RESTART_SECONDS: Final = 1.0
+CLOSE_SECONDS: Final = 4.0
+"""Waited for what is in flight when the pool is closed; the rest comes back as retryable."""
 
 RETRYABLE_STATUSES: Final = frozenset({408, 423, 429})
+NOT_INSTALLED: Final = "NOT_INSTALLED"
+_NETWORK_REASONS: Final[Mapping[str, str]] = {
+    "ECONNREFUSED": "EREFUSED", "EHOSTUNREACH": "EREFUSED", "ENETUNREACH": "EREFUSED", "EADDRNOTAVAIL": "EREFUSED",
+    "ETIMEDOUT": "ETIMEDOUT", "ESOCKETTIMEDOUT": "ETIMEDOUT",
+    "ENOTFOUND": "ENOTFOUND", "EAI_AGAIN": "ENOTFOUND", "EAI_NONAME": "ENOTFOUND",
+}  # fmt: skip
+_TO_RETRY: Final = frozenset({"RETRYABLE_ERROR", "RUNNER_UNAVAILABLE", NOT_INSTALLED})
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,6 +53,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     `events` are JSON objects; the trigger has matched all of them. `mapping` and `settings` as they are stored.
     `auth` for OAuth: access_token, refresh_token, clientId, clientSecret, refresh_token_url, as far as known.
+    With `is_batch` they go in one request if the action can; otherwise one after the other.
     """
 
     metadata_id: str
@@ -45,7 +81,7 @@ class Result(msgspec.Struct, frozen=True):
     @property
     def is_delivered(self) -> bool:
         """True when the action was executed and the partner took the event."""
-        return not self.code and 200 <= self.status < 400
+        return not self.code and 200 <= self.status < 300
 
 
 class Exchange(msgspec.Struct, frozen=True):
@@ -71,16 +107,113 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 def discard(result: Result) -> tuple[bool, str]:
-    """Whether a failed result may be tried again, and its published reason (outcome.py, DELIVERY_REASONS)."""
-    raise NotImplementedError
+    """Whether a failed result may be tried again, and its published reason (outcome.py, DELIVERY_REASONS).
+
+    An address that the network policy refuses is final, because the policy lasts until the operator changes it;
+    so is a failure of the destination's own code, which would fail again.
+    """
+    status, code = result.status, result.code
+    if code == "INVALID_SETTINGS":
+        return False, code
+    if status:
+        return status in RETRYABLE_STATUSES or (500 <= status < 600 and status != 501), str(status)
+    if code in _TO_RETRY:
+        return True, "RETRY"
+    if code == "EREFUSED":
+        return False, code
+    if code in _NETWORK_REASONS:
+        return True, _NETWORK_REASONS[code]
+    is_of_network = code.startswith(
+        ("ERR_TLS", "ERR_SSL", "ERR_SOCKET", "CERT_", "UNABLE_TO_", "SELF_SIGNED", "DEPTH_")
+    )
+    if is_of_network or (code.startswith("E") and code.isalpha()):
+        return True, "ECONNRESET"
+    return False, "INTERNAL"
+
+
+class _Pending:
+    """A call that was given to a process."""
+
+    __slots__ = ("answer", "count", "refreshed")
+
+    def __init__(self, count: int) -> None:
+        self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.count = count
+        self.refreshed: dict[str, Any] | None = None
+
+    def settle(self, line: Line) -> None:
+        """Take the answer of the process."""
+        if self.answer.done():
+            return
+        if isinstance(line.r, int):
+            results = [_taken(line.r)] * self.count
+        else:
+            results = [Result(*each) for each in line.r[: self.count]]
+            results += [results[-1] if results else _NO_RESULT] * (self.count - len(results))
+        self.answer.set_result(Answer(results, [Exchange(*each) for each in line.x], self.refreshed))
+
+    def fail(self, result: Result) -> None:
+        """Give up on the process: every event has this result."""
+        if not self.answer.done():
+            self.answer.set_result(Answer([result] * self.count, (), self.refreshed))
+
+
+_NO_RESULT: Final = Result(0, "NO_RESULT", "the destination gave no result for this event")
+_ENDED: Final = Result(0, "ECONNRESET", "the process that runs the destination ended before it had answered")
+_LATE: Final = Result(0, "ETIMEDOUT", f"the destination did not finish within {CALL_SECONDS:.0f} seconds")
+_TAKEN: Final = {status: Result(status) for status in range(200, 300)}
+
+
+def _taken(status: int) -> Result:
+    return _TAKEN.get(status) or Result(status)
+
+
+class _Worker:
+    """A process with the calls that it was given."""
+
+    def __init__(self) -> None:
+        self.process: Process | None = None
+        self.pending: dict[int, _Pending] = {}
+        self.calls = 0
+        self.is_retiring = False
+
+    def heard(self, line: Line | None) -> None:
+        """A line of the process, or its end."""
+        if line is None:
+            self.is_retiring = True
+            for each in self.pending.values():
+                each.fail(_ENDED)
+            self.pending.clear()
+        elif line.refresh is not None:
+            if line.id in self.pending:
+                self.pending[line.id].refreshed = line.refresh
+        elif line.id in self.pending:
+            self.pending.pop(line.id).settle(line)
+            self.finish_retiring()
+
+    def retire(self) -> None:
+        """Take no more calls, and end after those that are there."""
+        self.is_retiring = True
+        self.finish_retiring()
+
+    def finish_retiring(self) -> None:
+        """End the process if it was to end and has nothing left to do."""
+        if self.is_retiring and not self.pending and self.process is not None:
+            self.process.retire()
+
+    @property
+    def is_used_up(self) -> bool:
+        """True when it should be replaced, before what it keeps becomes too much."""
+        assert self.process is not None
+        return self.calls >= PROCESS_CALLS or self.process.rss_bytes >= PROCESS_BYTES
 
 
 class Runner:
-    """Runs calls in `processes` Deno processes, started when they are needed.
+    """Runs calls in up to `processes` Deno processes, started when they are needed.
 
     `packages` is where the destinations are installed; `allow_private` are private networks that may be reached;
-    with `divert_to` every request goes to that URL instead of the partner, and nowhere else. `environment` is
-    where variables that begin with ACTIONS_ are taken from.
+    with `divert_to` every request goes to that URL instead of the partner, its own in the header
+    Mainstem-Original-Url, and nowhere else. `environment` is where variables that begin with ACTIONS_ come from.
     """
 
     def __init__(
@@ -90,14 +223,142 @@ class Runner:
         processes: int = 1,
         allow_private: Sequence[Network] = (),
         divert_to: str = "",
-        environment: dict[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        raise NotImplementedError
+        self._packages = packages
+        self._network = tuple(allow_private), divert_to
+        self._variables = dict(environment or {})
+        self._slots: list[asyncio.Future[_Worker] | None] = [None] * processes
+        self._workers: set[_Worker] = set()
+        self._ids = 0
+        self._watch: asyncio.Task[None] | None = None
+        self._is_closed = False
 
     async def call(self, call: Call) -> Answer:
-        """Run a call. Never raises for what the destination or its process does: that is in the results."""
-        raise NotImplementedError
+        """Run a call. What the destination, the partner or a process does is in the results, never raised."""
+        try:
+            worker = await self._worker(self._slot_of(call))
+        except OSError as error:
+            code = NOT_INSTALLED if isinstance(error, FileNotFoundError) else "RUNNER_UNAVAILABLE"
+            return Answer([Result(0, code, str(error))] * len(call.events))
+        self._ids += 1
+        number, pending = self._ids, _Pending(len(call.events))
+        worker.pending[number] = pending
+        worker.calls += 1
+        assert worker.process is not None
+        worker.process.write(_line_of(number, call))
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                return await pending.answer
+        except TimeoutError:
+            return Answer([_LATE] * pending.count, (), pending.refreshed)
+        finally:
+            if worker.pending.pop(number, None) is not None:
+                worker.process.write(b'{"cancel":%d}\n' % number)
+                worker.finish_retiring()
+
+    def _slot_of(self, call: Call) -> int:
+        token = (call.auth or {}).get("refresh_token") or (call.auth or {}).get("access_token")
+        if token:
+            return zlib.crc32(f"{call.metadata_id} {token}".encode()) % len(self._slots)
+        return min(range(len(self._slots)), key=self._load_of)
+
+    def _load_of(self, slot: int) -> int:
+        started = self._slots[slot]
+        if started is None or not started.done() or started.cancelled() or started.exception():
+            return 0
+        return len(started.result().pending) + 1
+
+    async def _worker(self, slot: int) -> _Worker:
+        while True:
+            if self._is_closed:
+                raise OSError("the pool is closed")
+            started = self._slots[slot]
+            if started is None:
+                started = self._slots[slot] = asyncio.ensure_future(self._start(slot))
+            worker = await asyncio.shield(started)
+            if worker.is_retiring or worker.is_used_up:
+                self._replace(slot, worker)
+                continue
+            return worker
+
+    def _replace(self, slot: int, worker: _Worker) -> None:
+        worker.retire()
+        started = self._slots[slot]
+        if started is not None and started.done() and not started.exception() and started.result() is worker:
+            self._slots[slot] = None
+
+    async def _start(self, slot: int) -> _Worker:
+        worker = _Worker()
+        try:
+            worker.process = await Process.start(self._setup(), worker.heard)
+        except OSError as error:
+            log.warning("destinations cannot run: %s", error)
+            asyncio.get_running_loop().call_later(RESTART_SECONDS, self._forget, slot)
+            raise
+        self._workers = {each for each in self._workers if each.process and not each.process.has_ended} | {worker}
+        if self._watch is None:
+            self._watch = asyncio.create_task(self._keep_watch())
+        return worker
+
+    def _forget(self, slot: int) -> None:
+        self._slots[slot] = None
+
+    def _setup(self) -> Setup:
+        folder = self._packages / "destinations"
+        if not (folder / "catalogue" / "index.json").is_file():
+            raise FileNotFoundError("destinations are not installed: run `mainstem destinations install`")
+        allow_private, divert_to = self._network
+        return Setup(
+            deno=find_deno_bin(),
+            folder=folder.resolve(),  # an installation that comes later is another folder
+            allow_private=allow_private,
+            divert_to=divert_to,
+            variables=self._variables,
+        )
+
+    async def _keep_watch(self) -> None:
+        """Ping every process; end those that are silent."""
+        number = 0
+        while True:
+            number += 1
+            for worker in self._workers:
+                process = worker.process
+                if process is None or process.has_ended:
+                    continue
+                process.pongs = process.pongs or number - 1
+                if number - process.pongs > SILENT_PINGS:
+                    log.warning("a process that runs destinations does not answer, and is replaced")
+                    process.kill()
+                process.ping(number)
+            await asyncio.sleep(PING_SECONDS)
 
     async def close(self) -> None:
-        """Let what is in flight finish for a few seconds, then end the processes."""
-        raise NotImplementedError
+        """Take no more calls, let what is in flight finish for a few seconds, then end the processes."""
+        self._is_closed = True
+        if self._watch is not None:
+            self._watch.cancel()
+        for started in self._slots:
+            if started is not None and not started.done():
+                started.cancel()
+        waiting = [each.answer for worker in self._workers for each in worker.pending.values()]
+        if waiting:
+            await asyncio.wait(waiting, timeout=CLOSE_SECONDS)
+        processes = [each.process for each in self._workers if each.process and not each.process.has_ended]
+        for process in processes:
+            process.retire()
+        await asyncio.gather(*(each.wait() for each in processes))
+
+
+def _line_of(number: int, call: Call) -> bytes:
+    """The line of a call. Events are put in as they are; a newline in one of them could only be a blank."""
+    head = msgspec.json.encode(
+        {
+            "id": number, "d": call.metadata_id, "a": call.action, "b": call.is_batch,
+            "m": call.mapping, "s": call.settings, "o": call.auth,
+        }
+    )  # fmt: skip
+    events = b",".join(call.events)
+    if b"\n" in events:
+        events = events.replace(b"\n", b" ")
+    return b'%b,"e":[%b]}\n' % (head[:-1], events)
