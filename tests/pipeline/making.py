@@ -9,7 +9,15 @@ import msgspec
 
 from mainstem.model.destination_filter import FilterSet
 from mainstem.model.event import Received, to_record
-from mainstem.model.snapshot import Change, DestinationConfig, FilterConfig, Snapshot, SourceConfig
+from mainstem.model.snapshot import (
+    Change,
+    DestinationConfig,
+    FilterConfig,
+    Snapshot,
+    SourceConfig,
+    TransformationConfig,
+)
+from mainstem.model.transformation import TransformationSet
 from mainstem.pipeline import FROM_SOURCE, run
 from mainstem.pipeline.digest import Filters, Surroundings
 from mainstem.pipeline.names import Names
@@ -30,7 +38,7 @@ def source(id: str = "src", *destinations: DestinationConfig, **fields: Any) -> 
     return SourceConfig(
         id=id, workspace_id=fields.pop("workspace_id", "ws"), slug=id, name=id, metadata_id="m",
         platform=fields.pop("platform", "server"), enabled=fields.pop("enabled", True),
-        write_keys=(f"key-{id}",), settings={}, destinations=destinations,
+        write_keys=(f"key-{id}",), settings={}, destinations=destinations, **fields,
     )  # fmt: skip
 
 
@@ -42,9 +50,11 @@ def scope(*sources: SourceConfig, seen: Sequence[int] = ()) -> SourceScope:
     return SourceScope(snapshot(*(sources or (source(),))), lambda ids: set(seen) & set(ids))
 
 
-def destination_scope(to: DestinationConfig | None = None) -> DestinationScope:
+def destination_scope(
+    to: DestinationConfig | None = None, transformations: Sequence[TransformationConfig] = ()
+) -> DestinationScope:
     to = to or destination()
-    return DestinationScope(to, FilterSet(to.filters), lambda: 0.5, {})
+    return DestinationScope(to, FilterSet(to.filters), lambda: 0.5, {}, TransformationSet(transformations))
 
 
 def around(*sources: SourceConfig, seen: Sequence[int] = ()) -> Surroundings:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from mainstem.errors import EngineUnavailable
 from mainstem.model.event import EVENT_TYPES
-from mainstem.model.outcome import DESTINATION_REASONS, INGEST_REASONS, Stage
-from mainstem.model.snapshot import FilterConfig
-from mainstem.pipeline import FROM_SOURCE, TO_DESTINATION, run
+from mainstem.model.outcome import DESTINATION_REASONS, INGEST_REASONS, SOURCE_REASONS, Stage
+from mainstem.model.snapshot import FilterConfig, TransformationConfig
+from mainstem.pipeline import AT_SOURCE, FROM_SOURCE, TO_DESTINATION, run
 from mainstem.pipeline.step import Dropped, Event, Step, Verdicts, each, spread, whole
 from pipeline.making import destination, destination_scope, request, scope, source
 
@@ -26,8 +26,26 @@ FILTERS = (
         enabled=True,
     ),
 )
-DESTINATION = destination("dst", "Webhooks", *FILTERS)
-EVERY_STEP = [*FROM_SOURCE, *TO_DESTINATION]
+DESTINATION = destination("dst", "Webhooks", *FILTERS, consent_categories=("ad",))
+EVERY_STEP = [*FROM_SOURCE, *AT_SOURCE, *TO_DESTINATION]
+TRANSFORMATIONS = (
+    TransformationConfig("t1", "contains(event, 'b') or length(traits.y) > 1", enabled=True, drop=True),
+    TransformationConfig(
+        "t2",
+        "all",
+        enabled=True,
+        new_event_name="New",
+        property_renames=(("a", "b"), ("b.a", "traits.a")),
+        property_value_transformations=((("context.app.id", "extra"), "x"),),
+        hash_properties={"algorithm": "SHA256", "paths": ["a.a", "c", "context.device"]},
+    ),
+    TransformationConfig("t3", "type = 'track'", enabled=True, allow_properties=("a", "b.a")),
+)
+REASONS = {
+    Stage.FAILED_ON_INGEST: INGEST_REASONS,
+    Stage.FILTERED_AT_SOURCE: SOURCE_REASONS,
+    Stage.FILTERED_AT_DESTINATION: DESTINATION_REASONS,
+}
 
 json = st.recursive(
     st.none()
@@ -95,7 +113,9 @@ bodies = st.tuples(
 
 
 def scope_of(step):
-    return destination_scope(DESTINATION) if step in TO_DESTINATION else scope(source("src", DESTINATION))
+    if step in TO_DESTINATION:
+        return destination_scope(DESTINATION, TRANSFORMATIONS)
+    return scope(source("src", DESTINATION, transformations=TRANSFORMATIONS))
 
 
 def snapshot_of(batch):
@@ -115,8 +135,7 @@ def test_no_step_changes_its_input_fails_or_loses_an_event(sent):
         if not step.spreads:
             assert len(verdicts.kept) + len(verdicts.dropped) == len(batch), step.name
         for each_dropped in verdicts.dropped:
-            known = INGEST_REASONS if each_dropped.stage is Stage.FAILED_ON_INGEST else DESTINATION_REASONS
-            assert each_dropped.stage is None or each_dropped.reason in known
+            assert each_dropped.stage is None or each_dropped.reason in REASONS[each_dropped.stage]
         batch = verdicts.kept
 
 

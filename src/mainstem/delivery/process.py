@@ -20,7 +20,14 @@ from mainstem.errors import EngineUnavailable
 from mainstem.model.event import Event
 from mainstem.model.ports import Block, Entry, EntryKind, EventLog, PipelineStore, Processed, Redriven
 from mainstem.model.snapshot import LiveSnapshot
-from mainstem.pipeline.digest import Filters, Surroundings, digest, digest_again, digest_inserted
+from mainstem.pipeline.digest import (
+    Filters,
+    Surroundings,
+    Transformations,
+    digest,
+    digest_again,
+    digest_inserted,
+)
 from mainstem.pipeline.names import Names
 from mainstem.pipeline.step import Request
 
@@ -100,6 +107,7 @@ class _Work:
         self._clock = clock
         self._sample = sample
         self._filters = Filters()
+        self._transformations = Transformations()
         self._names = Names()
         self._tidy_at = 0.0
 
@@ -128,8 +136,15 @@ class _Work:
         before, current = self._snapshot.current, self._snapshot.refresh()
         if current is not before:
             self._filters.forget_others(current)
+            self._transformations.forget_others(current)
         return Surroundings(
-            current, self._store.already_seen, self._filters, self._names, self._sample, self._now_ms()
+            current,
+            self._store.already_seen,
+            self._filters,
+            self._names,
+            self._sample,
+            self._now_ms(),
+            transformations=self._transformations,
         )
 
     def _tidy(self) -> None:

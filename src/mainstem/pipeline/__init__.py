@@ -17,11 +17,14 @@ from mainstem.pipeline.apply_filters import apply_filters
 from mainstem.pipeline.deduplicate import deduplicate
 from mainstem.pipeline.detour import detour_to_insert_function, detour_to_source_function
 from mainstem.pipeline.normalize import normalize
+from mainstem.pipeline.obey_consent import obey_consent
 from mainstem.pipeline.obey_integrations import obey_integrations
 from mainstem.pipeline.skip_sent_by_browser import skip_sent_by_browser
 from mainstem.pipeline.skip_unsupported import skip_unsupported
 from mainstem.pipeline.step import Step, Verdicts, each, spread, whole
 from mainstem.pipeline.strip_metadata import strip_metadata
+from mainstem.pipeline.transform_at_source import transform_at_source
+from mainstem.pipeline.transform_for_destination import transform_for_destination
 from mainstem.pipeline.unpack import unpack
 from mainstem.pipeline.validate import validate
 
@@ -37,17 +40,21 @@ FROM_SOURCE: Final[tuple[Step, ...]] = (
 
 UNDER_PLAN: Final[tuple[Step, ...]] = ()
 
-AT_SOURCE: Final[tuple[Step, ...]] = ()
+AT_SOURCE: Final[tuple[Step, ...]] = (
+    each(transform_at_source),  # for all destinations
+)
 
 TO_DESTINATION: Final[tuple[Step, ...]] = (
     each(skip_sent_by_browser),  # device mode
     each(skip_unsupported),  # types the connector does not take
-    each(obey_integrations),  # the event's own word
+    each(obey_consent),  # the user's word
+    each(obey_integrations),  # the event's own
     each(apply_filters),  # the destination's
     each(strip_metadata),  # what was for the steps above
     each(address),  # an event becomes a delivery
 )
 
+    each(transform_for_destination),  # for its type
 
 def run(steps: Sequence[Step], batch: Sequence[Any], scope: Any) -> Verdicts:
     """Send a batch through the steps. Everything that goes in comes out: kept, dropped or failed."""

@@ -13,7 +13,8 @@ from mainstem.model.destination_filter import FilterSet
 from mainstem.model.event import Event, from_record
 from mainstem.model.outcome import OutcomeKey, Stage, Tally
 from mainstem.model.ports import NewDelivery, Processed, SetAside
-from mainstem.model.snapshot import DestinationConfig, Snapshot
+from mainstem.model.snapshot import DestinationConfig, Snapshot, SourceConfig
+from mainstem.model.transformation import TransformationSet, transformations_of
 from mainstem.pipeline import AT_SOURCE, FROM_SOURCE, TO_DESTINATION, UNDER_PLAN, run, set_aside
 from mainstem.pipeline.names import Names
 from mainstem.pipeline.step import (
@@ -49,6 +50,28 @@ class Filters:
         self._compiled = {each: known for each, known in self._compiled.items() if each in snapshot.destinations}
 
 
+class Transformations:
+    """The transformations of each source, for itself and for types of destinations, compiled when first needed and
+    kept as long as the published configuration of the source is the same object."""
+
+    def __init__(self) -> None:
+        self._compiled: dict[str, tuple[SourceConfig, dict[str, TransformationSet]]] = {}
+
+    def of(self, source: SourceConfig, metadata_id: str = "") -> TransformationSet:
+        """Those of the source itself, or those for destinations of the type `metadata_id`."""
+        known = self._compiled.get(source.id)
+        if known is None or known[0] is not source:
+            known = self._compiled[source.id] = (source, {})
+        found = known[1].get(metadata_id)
+        if found is None:
+            found = known[1][metadata_id] = transformations_of(source, metadata_id)
+        return found
+
+    def forget_others(self, snapshot: Snapshot) -> None:
+        """Forget the sources that `snapshot` does not have."""
+        self._compiled = {each: known for each, known in self._compiled.items() if each in snapshot.sources}
+
+
 class Surroundings(msgspec.Struct, frozen=True):
     """What a batch is processed with. `now_ms` dates dead letters; `random` samples. A replay counts neither as
     received nor in usage; it goes to the destination `only_to`, or to all of them."""
@@ -61,6 +84,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     now_ms: int
     is_replay: bool = False
     only_to: str = ""
+    transformations: Transformations = msgspec.field(default_factory=Transformations)
 
 
 def digest(after: int, position: int, requests: Sequence[Request], around: Surroundings) -> Processed:
@@ -143,7 +167,7 @@ def _go_on(events: Sequence[Event], counts: Counts, around: Surroundings) -> _Re
     """The way of events from the plan of their source to the queue, and of those that are forwarded from there:
     they are received by another source, which does not judge them again."""
     results = _Results(counts)
-    scope = SourceScope(around.snapshot, around.already_seen)
+    scope = SourceScope(around.snapshot, around.already_seen, around.transformations.of)
     verdicts = run(UNDER_PLAN, events, scope)
     counts.drop(verdicts.dropped)
     forwarded = [each for each in verdicts.forwarded if _is_open(each.source_id, around.snapshot)]
@@ -203,7 +227,7 @@ def digest_again(position: int, event: Event, destination_id: str, around: Surro
     destinations = source.destinations if source else ()
     to = [each for each in destinations if each.id == destination_id]
     try:
-        deliveries = _send([event], to, around, counts, dead)
+        deliveries = _send([event], to, around, counts, dead) if to else []
     except Exception as error:  # noqa: BLE001 - as above
         failed = Failed(event, "digest", describe(error))
         deliveries, dead = [], [set_aside.to_destination(failed, destination_id, counts, around.now_ms)]
@@ -237,13 +261,17 @@ def _send(
     for destination in destinations:
         if not destination.enabled:
             continue
-        scope = DestinationScope(destination, around.filters.of(destination), around.random, bodies)
+        transformations = around.transformations.of(source, destination.metadata_id)
+        filters = around.filters.of(destination)
+        scope = DestinationScope(destination, filters, around.random, bodies, transformations)
         verdicts = run(TO_DESTINATION, events, scope)
         counts.drop(verdicts.dropped, destination.id)
         dead += [set_aside.to_destination(each, destination.id, counts, around.now_ms) for each in verdicts.failed]
         deliveries += verdicts.kept
+    """`events` are of one source, `destinations` some of its own."""
     return deliveries
 
+    source = around.snapshot.sources[events[0].source_id]
 
 def _note_batches(requests: Mapping[int, Request], verdicts: Verdicts, counts: Counts) -> None:
     """Note the batches of which items failed on ingest: some, or all of them."""

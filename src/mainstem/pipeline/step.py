@@ -19,7 +19,8 @@ from mainstem.model.destination_filter import FilterSet
 from mainstem.model.event import EVENT_TYPES, Event, Received, counted_name, counted_version
 from mainstem.model.outcome import Stage
 from mainstem.model.ports import NewDelivery
-from mainstem.model.snapshot import DestinationConfig, Snapshot
+from mainstem.model.snapshot import DestinationConfig, Snapshot, SourceConfig
+from mainstem.model.transformation import NONE, TransformationSet, transformations_of
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -64,14 +65,16 @@ class Item(msgspec.Struct, frozen=True):
 
 class SourceScope(msgspec.Struct, frozen=True):
     """What the steps from the source may know. `already_seen` returns those of the dedupe keys that were
-    saved within the window."""
+    saved within the window, `transformations` those of a source itself, compiled."""
 
     snapshot: Snapshot
     already_seen: Callable[[Sequence[int]], set[int]]
+    transformations: Callable[[SourceConfig], TransformationSet] = transformations_of
 
 
 class DestinationScope(msgspec.Struct, frozen=True):
-    """What the steps to a destination may know. `random` returns a number in [0, 1). `bodies` remembers
+    """What the steps to a destination may know. `transformations` are those of the source for destinations of
+    its type. `random` returns a number in [0, 1). `bodies` remembers
     payloads written already, by identity, so that destinations that get the same one share the work; it holds
     the payloads too, for an identity is only theirs while they live."""
 
@@ -79,6 +82,7 @@ class DestinationScope(msgspec.Struct, frozen=True):
     filters: FilterSet
     random: Callable[[], float]
     bodies: dict[int, tuple[dict[str, Any], bytes]]
+    transformations: TransformationSet = NONE
 
 
 class Dropped(msgspec.Struct, frozen=True):
