@@ -20,11 +20,14 @@ from granian.server.embed import Server
 
 from mainstem import __version__, public_api, tracking_api
 from mainstem.delivery import deliver, process
+from mainstem.delivery.equipment import equipped
 from mainstem.engines.sqlite_control import FILE as CONTROL_FILE
 from mainstem.engines.sqlite_control import Migration, SqliteControl
 from mainstem.engines.sqlite_events import SqliteEventLog
 from mainstem.engines.sqlite_flow import SqliteFlow
+from mainstem.engines.sqlite_function_log import SqliteFunctionLog
 from mainstem.engines.sqlite_snapshot import SqliteSnapshotStore
+from mainstem.engines.sqlite_tokens import SqliteTokens
 from mainstem.errors import MainstemError, SettingsError
 from mainstem.model.snapshot import LiveSnapshot
 from mainstem.public_api import labels, workspaces
@@ -138,8 +141,13 @@ def run_pipeline(settings: Settings, vault: Vault, stop: threading.Event) -> Non
 
 def run_delivery(settings: Settings, vault: Vault, share: tuple[int, int], stop: threading.Event) -> None:
     """The life of a delivery worker's process."""
-    log = open_event_log(settings)
-    deliver.run(open_flow(settings, log.wake).queue, open_snapshot(settings, vault), settings, share, stop)
+    log, snapshot = open_event_log(settings), open_snapshot(settings, vault)
+    function_log, tokens = (
+        SqliteFunctionLog(settings.data, vault),
+        SqliteTokens(settings.data, vault.seal, vault.open),
+    )
+    equipment = equipped(settings, snapshot, function_log, tokens, lambda _metadata_id: None)
+    deliver.run(open_flow(settings, log.wake).queue, snapshot, settings, share, stop, equipment)
 
 
 def _delivery(settings: Settings, vault: Vault, share: tuple[int, int]) -> Callable[[threading.Event], None]:

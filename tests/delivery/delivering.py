@@ -17,7 +17,6 @@ import msgspec
 from aiohttp import web
 
 from mainstem.delivery.deliver import deliver
-from mainstem.destinations import CONNECTORS
 from mainstem.engines.memory import MemoryDeliveryQueue
 from mainstem.engines.sqlite_flow import SqliteFlow
 from mainstem.errors import EngineUnavailable
@@ -203,7 +202,7 @@ class Working:
 
     def __init__(self, world: World, options: dict[str, Any]) -> None:
         self._world = world
-        self._options = {"connectors": CONNECTORS, "jitter": lambda: 1.0, "poll_seconds": 0.02, **options}
+        self._options = {"jitter": lambda: 1.0, "poll_seconds": 0.02, **options}
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 

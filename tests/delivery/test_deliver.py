@@ -27,6 +27,7 @@ from delivery.delivering import (
     webhook,
 )
 from mainstem.destinations.base import Destination, Message, Perform
+from mainstem.destinations.connecting import Connectors
 from mainstem.model.event import EVENT_TYPES
 
 DELIVERED_FIRST = ("successful_delivery", "successes.attempt.1")
@@ -402,7 +403,7 @@ async def test_an_event_that_breaks_the_connector_is_set_aside_and_the_rest_go_o
     fragile = Fragile({"m1"})
     world.configuration.put("d1", {}, metadata_id="fragile")
     world.append([event("m0"), event("m1"), event("m2")])
-    async with world.working(connectors={"fragile": fragile.destination}):
+    async with world.working(connectors=Connectors(built_in={"fragile": fragile.destination})):
         await world.until_settled(3)
     assert fragile.took == ["m0", "m2"]
     assert world.outcomes() == {DELIVERED_FIRST: 2, ("failed_delivery", "INTERNAL"): 1}
@@ -418,7 +419,7 @@ async def test_a_dead_letter_sent_back_is_delivered(world: World) -> None:
     fragile = Fragile({"m1"})
     world.configuration.put("d1", {}, metadata_id="fragile")
     world.append([event("m1")])
-    async with world.working(connectors={"fragile": fragile.destination}):
+    async with world.working(connectors=Connectors(built_in={"fragile": fragile.destination})):
         await world.until_settled(1)
         fragile.breaks_on = set()
         [letter] = world.dead_letters.list(0, 10)

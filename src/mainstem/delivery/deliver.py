@@ -19,8 +19,9 @@ import random
 import resource
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from aiohttp import ClientSession
@@ -28,13 +29,13 @@ from aiohttp import ClientSession
 from mainstem.delivery.outbound import Outbound, Read
 from mainstem.delivery.retry import Backoff, as_of, final_reason, is_over, next_attempt
 from mainstem.delivery.storage import Storage, Turn
-from mainstem.destinations import CONNECTORS
-from mainstem.destinations.base import Destination, Message, Perform, Rejected, Retryable
+from mainstem.destinations.base import Connection, Filtered, Left, Message, Rejected, Retryable
+from mainstem.destinations.connecting import Connectors
 from mainstem.destinations.network import open_session
 from mainstem.errors import EngineUnavailable
 from mainstem.model.outcome import Stage, success_reason
-from mainstem.model.ports import Delivery, DeliveryQueue, NewDeadLetter, Retry
-from mainstem.model.snapshot import DestinationConfig, LiveSnapshot
+from mainstem.model.ports import Delivery, DeliveryQueue, EntryKind, NewDeadLetter, NewEntry, Retry
+from mainstem.model.snapshot import INSERT_FUNCTION, SOURCE_FUNCTION, DestinationConfig, LiveSnapshot
 from mainstem.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,10 @@ _MAX_READS: Final = 32
 _MOST_FILES: Final = 65_536
 _CLOCK_SET_BACK_MS: Final = 60_000
 _DROPPED: Final = "MESSAGE_REJECTED"
+_REASONS_OF_FUNCTIONS: Final = frozenset({"retry", "gateway_timeout"})
+
+End = Retryable | Rejected | Filtered | Left | NewDeadLetter | None
+"""What came of an attempt; None: delivered."""
 
 
 class Worker:
@@ -58,7 +63,7 @@ class Worker:
         settings: Settings,
         stop: asyncio.Event,
         share: tuple[int, int],
-        connectors: Mapping[str, Destination],
+        connectors: Connectors,
         now_ms: Callable[[], int],
         jitter: Callable[[], float],
         poll_seconds: float,
@@ -220,7 +225,7 @@ class Worker:
         now_ms = self._now_ms()
         deliveries = [as_of(each, self._backoff, now_ms) for each in self._storage.still_waiting(found)]
         if outbound.config is None:
-            self._drop(deliveries)
+            self._drop(outbound, deliveries)
             outbound.page_read(read, found, newest)
         elif outbound.health.is_down:
             self._probe(outbound, deliveries)
@@ -263,7 +268,7 @@ class Worker:
         for delivery in deliveries:
             if is_over(delivery, outbound.health.down_since_ms, self._backoff, now_ms):
                 reason = final_reason(delivery.reason)
-                self._storage.note_settled(delivery, Stage.FAILED_DELIVERY, reason, max(0, delivery.attempts - 1))
+                self._settle(delivery, stage_of(outbound.id, reason), reason, max(0, delivery.attempts - 1))
             else:
                 firsts.setdefault(delivery.new.lane, delivery)
         if firsts:
@@ -273,22 +278,68 @@ class Worker:
             outbound.health.settled()
             outbound.reread()
 
-    def _drop(self, deliveries: Sequence[Delivery]) -> None:
-        """Drop what waits for a destination that was disabled or deleted meanwhile. It counts as failed
-        delivery, MESSAGE_REJECTED ("request was blocked"), so that the sums still agree. (Judgement.)"""
+    def _drop(self, outbound: Outbound, deliveries: Sequence[Delivery]) -> None:
+        """End what waits for a destination that was disabled or deleted meanwhile. It counts as failed delivery,
+        MESSAGE_REJECTED ("request was blocked"), so that the sums still agree. Events whose insert function is
+        gone go on without it. (Judgements.)"""
         for delivery in deliveries:
-            self._storage.note_settled(delivery, Stage.FAILED_DELIVERY, _DROPPED, max(0, delivery.attempts - 1))
+            if outbound.id.startswith(INSERT_FUNCTION):
+                self._storage.note_left(delivery, [NewEntry(EntryKind.INSERTED, "", delivery.new.body)])
+            elif outbound.id.startswith(SOURCE_FUNCTION):
+                self._settle(delivery, Stage.FAILED_ON_INGEST, "source_disabled", max(0, delivery.attempts - 1))
+            else:
+                self._settle(delivery, Stage.FAILED_DELIVERY, _DROPPED, max(0, delivery.attempts - 1))
 
     def _start_ready(self, outbound: Outbound) -> None:
+        connection = self._connected(outbound) if outbound.is_open else None
+        if isinstance(connection, Connection) and connection.perform_batch is not None:
+            return self._start_batches(outbound, connection)
         while outbound.may_start and not self._storage.is_full and not self._stop.is_set():
             delivery = outbound.lanes.start()
             if delivery is None:
-                return
+                return None
             self._start(outbound, delivery, is_probe=False)
+        return None
+
+    def _start_batches(self, outbound: Outbound, connection: Connection) -> None:
+        """Start what is ready, together as far as it may go together. Nothing waits for a batch to fill: while
+        batches are in flight, the next one does."""
+        gathered: dict[Hashable, list[Delivery]] = {}
+        waiting = 0
+        while outbound.may_start and not self._storage.is_full and not self._stop.is_set():
+            delivery = outbound.lanes.start() if outbound.in_flight + waiting < outbound.width else None
+            if delivery is None:
+                break
+            key = connection.group(self._message(delivery))
+            if key is None:
+                self._start(outbound, delivery, is_probe=False)
+                continue
+            batch = gathered.setdefault(key, [])
+            batch.append(delivery)
+            waiting += 1
+            if len(batch) >= connection.max_batch:
+                waiting -= len(batch)
+                self._start_batch(outbound, gathered.pop(key))
+        for batch in gathered.values():
+            self._start_batch(outbound, batch)
+
+    def _start_batch(self, outbound: Outbound, deliveries: Sequence[Delivery]) -> None:
+        outbound.batches += 1
+        self._send(outbound, self._attempt_batch(outbound, deliveries), len(deliveries))
+
+    async def _attempt_batch(self, outbound: Outbound, deliveries: Sequence[Delivery]) -> None:
+        try:
+            await self._attempt(outbound, deliveries, is_probe=False)
+        finally:
+            outbound.batches -= 1
+        self._go_on(outbound)
 
     def _start(self, outbound: Outbound, delivery: Delivery, *, is_probe: bool) -> None:
-        outbound.in_flight += 1
-        task = asyncio.create_task(self._attempt(outbound, delivery, is_probe))
+        self._send(outbound, self._attempt(outbound, [delivery], is_probe), 1)
+
+    def _send(self, outbound: Outbound, attempt: Coroutine[None, None, None], count: int) -> None:
+        outbound.in_flight += count
+        task = asyncio.create_task(attempt)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(self._ended)
@@ -299,12 +350,17 @@ class Worker:
             self._fault = work.exception()
             self._needed.set()
 
-    async def _attempt(self, outbound: Outbound, delivery: Delivery, is_probe: bool) -> None:
-        """Send once and note what came of it; the lane goes on, or waits."""
-        lanes = outbound.lanes
-        end = await self._perform(outbound, delivery)
-        outbound.in_flight -= 1
+    async def _attempt(self, outbound: Outbound, deliveries: Sequence[Delivery], is_probe: bool) -> None:
+        """Send once, one event or a batch, and note what came of each; their lanes go on, or wait."""
+        ends = await self._perform(outbound, deliveries)
+        outbound.in_flight -= len(deliveries)
         now_ms = self._now_ms()
+        for delivery, end in zip(deliveries, ends, strict=True):
+            self._note(outbound, delivery, end, now_ms, is_probe=is_probe)
+        self._go_on(outbound)
+
+    def _note(self, outbound: Outbound, delivery: Delivery, end: End, now_ms: int, *, is_probe: bool) -> None:
+        lanes = outbound.lanes
         retry = None
         if not isinstance(end, Retryable):
             self._arrived(outbound, delivery, end)
@@ -316,7 +372,6 @@ class Worker:
             lanes.park(delivery.new.lane, retry.due_at_ms)
         elif not is_probe:
             lanes.finish(delivery.new.lane, now_ms)
-        self._go_on(outbound)
 
     def _go_on(self, outbound: Outbound) -> None:
         """After an attempt: start the next at once, and ask for a turn when the destination needs one."""
@@ -326,35 +381,44 @@ class Worker:
         else:
             self._set_timer(outbound, outbound.next_look_ms)
 
-    async def _perform(self, outbound: Outbound, delivery: Delivery) -> Retryable | Rejected | NewDeadLetter | None:
+    async def _perform(self, outbound: Outbound, deliveries: Sequence[Delivery]) -> Sequence[End]:
         """Call the connector; None means delivered."""
+        messages = [self._message(delivery) for delivery in deliveries]
         try:
-            perform = self._connected(outbound)
-            if isinstance(perform, Rejected):
-                return perform
-            message = Message(delivery.new.body, delivery.progress, self._now_ms())
-            await perform(message, self._http)
-        except (Retryable, Rejected) as failure:
-            return failure
+            connection = self._connected(outbound)
+            if isinstance(connection, Rejected):
+                return [connection] * len(deliveries)
+            if connection.perform_batch is None or connection.group(messages[0]) is None:
+                return [await connection.perform(messages[0], self._http)]
+            return await connection.perform_batch(messages, self._http)
+        except (Retryable, Rejected, Filtered) as failure:
+            return [failure] * len(deliveries)
         except Exception as error:  # noqa: BLE001 - whatever a connector fails with, the event is set aside
-            return self._dead_letter(delivery, error)
-        return None
+            if len(deliveries) == 1:
+                return [self._dead_letter(deliveries[0], error)]
+        # One of a batch may be at fault: each is tried alone, so that only that one is set aside.
+        return [(await self._perform(outbound, [each]))[0] for each in deliveries]
 
-    def _connected(self, outbound: Outbound) -> Perform | Rejected:
-        """The connector's function for the present settings, made once for them."""
+    def _message(self, delivery: Delivery) -> Message:
+        new = delivery.new
+        return Message(
+            new.body, delivery.progress, self._now_ms(), new.source_id, new.message_id, new.event_type,
+            new.received_at_ms, new.subscription_id,
+        )  # fmt: skip
+
+    def _connected(self, outbound: Outbound) -> Connection | Rejected:
+        """The connection for the present settings, made once for them."""
         config = outbound.config
         if config is None:  # switched off since the attempt was decided
             return Rejected(_DROPPED)
-        if outbound.perform is None:
-            connector = self._connectors.get(config.metadata_id)
+        if outbound.connection is None:
             try:
-                if connector is None:
-                    raise Rejected("INVALID_SETTINGS", "there is no connector for this destination")
-                outbound.perform = connector.connect(config.settings)
+                outbound.connected(self._connectors.connect(config))
             except Rejected as rejected:
                 log.warning("destination %s: %s", outbound.id, rejected)
-                outbound.perform = rejected
-        return outbound.perform
+                outbound.connected(rejected)
+        assert outbound.connection is not None
+        return outbound.connection
 
     def _dead_letter(self, delivery: Delivery, error: Exception) -> NewDeadLetter:
         """Names the kind of error and its place, not its text, which may hold what is secret."""
@@ -364,37 +428,48 @@ class Worker:
         place = f" at {trace.tb_frame.f_globals.get('__name__')}:{trace.tb_lineno}" if trace is not None else ""
         new = delivery.new
         config = self._snapshot.current.destinations.get(new.destination_id)
-        connector = self._connectors.get(config.metadata_id) if config is not None else None
-        where = connector.slug if connector is not None else "deliver"
+        where = self._connectors.name(config) if config is not None else "deliver"
         log.error("destination %s: %s%s; the event is a dead letter", new.destination_id, type(error).__name__, place)
         return NewDeadLetter(
             self._now_ms(), new.source_id, new.destination_id, new.message_id, where,
             f"{type(error).__name__}{place}", new.body,
         )  # fmt: skip
 
-    def _arrived(self, outbound: Outbound, delivery: Delivery, end: Rejected | NewDeadLetter | None) -> None:
-        """The delivery reached its end: it was taken, refused, or broke the connector."""
+    def _arrived(
+        self, outbound: Outbound, delivery: Delivery, end: Rejected | Filtered | Left | NewDeadLetter | None
+    ) -> None:
+        """The delivery reached its end: it was taken, refused, went round a function, or broke the connector."""
+        retries, destination_id = delivery.attempts, outbound.id
         if end is None:
-            reason = success_reason(delivery.attempts + 1)
-            self._storage.note_settled(delivery, Stage.SUCCESSFUL_DELIVERY, reason, delivery.attempts)
-        elif isinstance(end, Rejected):
-            self._storage.note_settled(delivery, Stage.FAILED_DELIVERY, end.reason, delivery.attempts)
+            self._settle(delivery, Stage.SUCCESSFUL_DELIVERY, success_reason(delivery.attempts + 1), retries)
+        elif isinstance(end, Left):
+            self._storage.note_left(delivery, end.entries)
+        elif isinstance(end, Rejected | Filtered):
+            stage = stage_of(destination_id, end.reason, is_filtered=isinstance(end, Filtered))
+            self._settle(delivery, stage, end.reason, retries)
         else:
-            self._storage.note_settled(delivery, Stage.FAILED_DELIVERY, "INTERNAL", delivery.attempts, end)
+            reason = "INTERNAL" if stage_of(destination_id, "") is Stage.FAILED_DELIVERY else "internal"
+            self._settle(delivery, stage_of(destination_id, reason), reason, retries, end)
             return
         if outbound.answered():
-            log.warning("destination %s is up again", outbound.id)
+            log.warning("destination %s is up again", destination_id)
+
+    def _settle(
+        self, delivery: Delivery, stage: Stage, reason: str, retries: int, dead: NewDeadLetter | None = None
+    ) -> None:
+        self._storage.note_settled(delivery, stage, reason, retries, dead)
 
     def _failed(self, outbound: Outbound, delivery: Delivery, failure: Retryable, now_ms: int) -> Retry | None:
         """Note a failure that may pass; None when the time for retries is over."""
         if outbound.health.failed(delivery.id, failure, self._backoff, now_ms):
             log.warning("destination %s is down (%s): its deliveries wait", outbound.id, failure.reason)
             outbound.reread()
-        retry = next_attempt(delivery, failure, self._backoff, now_ms)
+        is_call = outbound.id.startswith(SOURCE_FUNCTION)
+        backoff = self._backoff.of_source_function() if is_call else self._backoff
+        retry = next_attempt(delivery, failure, backoff, now_ms)
         if retry is None:
-            self._storage.note_settled(
-                delivery, Stage.FAILED_DELIVERY, final_reason(failure.reason), delivery.attempts
-            )
+            reason = final_reason(failure.reason)
+            self._settle(delivery, stage_of(outbound.id, reason), reason, delivery.attempts)
         else:
             self._storage.note_retry(retry)
         return retry
@@ -408,6 +483,17 @@ class Worker:
             await asyncio.gather(*late, return_exceptions=True)
 
 
+def stage_of(destination_id: str, reason: str, *, is_filtered: bool = False) -> Stage:
+    """Where an event that was not delivered is counted: a detour ends at its source, and what a user's function
+    decided is a filter. Source: delivery overview, discard reasons of functions."""
+    if destination_id.startswith(SOURCE_FUNCTION):
+        return Stage.FAILED_ON_INGEST
+    if destination_id.startswith(INSERT_FUNCTION):
+        return Stage.FILTERED_AT_SOURCE
+    is_functions = is_filtered or reason in _REASONS_OF_FUNCTIONS
+    return Stage.FILTERED_AT_DESTINATION if is_functions else Stage.FAILED_DELIVERY
+
+
 def _wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
@@ -418,6 +504,7 @@ def run(
     settings: Settings,
     share: tuple[int, int],
     stop: threading.Event,
+    equipment: AbstractAsyncContextManager[Connectors],
 ) -> None:
     """The life of a delivery worker's process: `deliver` until `stop` is set by anybody."""
 
@@ -430,7 +517,8 @@ def run(
                 loop.call_soon_threadsafe(stopped.set)
 
         threading.Thread(target=pass_on, name="delivery-stop", daemon=True).start()
-        await deliver(queue, snapshot, settings, stopped, share=share)
+        async with equipment as connectors:
+            await deliver(queue, snapshot, settings, stopped, share=share, connectors=connectors)
 
     _allow_many_connections()
     asyncio.run(main())
@@ -452,7 +540,7 @@ async def deliver(
     stop: asyncio.Event,
     *,
     share: tuple[int, int] = (0, 1),
-    connectors: Mapping[str, Destination] = CONNECTORS,
+    connectors: Connectors | None = None,
     now_ms: Callable[[], int] = _wall_clock_ms,
     jitter: Callable[[], float] = random.random,
     poll_seconds: float = POLL_SECONDS,
@@ -465,4 +553,5 @@ async def deliver(
     from one, everything else from the other. A changed setting, or a wake-up that got lost, is noticed after
     `poll_seconds` at the latest. Returns STOP_SECONDS after `stop` at the latest.
     """
+    connectors = connectors or Connectors()
     await Worker(queue, snapshot, settings, stop, share, connectors, now_ms, jitter, poll_seconds).run()

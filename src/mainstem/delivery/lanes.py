@@ -37,6 +37,10 @@ class Lanes:
         self._parked: list[tuple[int, int, int]] = []  # due, id, lane
         self._parked_lanes: set[int] = set()
 
+    def hold(self, max_bodies: int) -> None:
+        """Hold this many bodies from now on."""
+        self._max_bodies = max_bodies
+
     def __len__(self) -> int:
         return self._ids
 

@@ -17,11 +17,14 @@ import msgspec
 
 from mainstem.delivery.lanes import Lanes
 from mainstem.delivery.retry import Health
-from mainstem.destinations.base import Perform, Rejected
+from mainstem.destinations.base import Connection, Rejected
 from mainstem.model.ports import Delivery
 from mainstem.model.snapshot import DestinationConfig
 
 PAGE: Final = 128
+MOST_PAGE: Final = 2_000
+MAX_BATCHES: Final = 4
+"""Batches in flight towards one destination: while they are, the next ones grow."""
 
 
 class Read(msgspec.Struct, frozen=True):
@@ -41,13 +44,15 @@ class Outbound:
     def __init__(self, destination_id: str, concurrency: int, config: DestinationConfig | None) -> None:
         self.id = destination_id
         self.config = config  # None: disabled or deleted
-        self.perform: Perform | Rejected | None = None  # the connector for this config, once it is needed
+        self.connection: Connection | Rejected | None = None  # the connector for this config, once it is needed
         self.health = Health()
         self.lanes = Lanes(2 * concurrency)
         self.in_flight = 0
+        self.batches = 0  # in flight
         self.width = concurrency  # most requests in flight; grows anew after a time of being down
         self.timer: asyncio.TimerHandle | None = None
         self.epoch = 0
+        self._single = concurrency  # without batches
         self._concurrency = concurrency
         self._cursor = 0  # every delivery up to this id was read
         self._is_read_out = False  # the last page was not full
@@ -61,7 +66,7 @@ class Outbound:
     @property
     def may_start(self) -> bool:
         """True when one more delivery may go out."""
-        return self.in_flight < self.width and self.is_open
+        return self.in_flight < self.width and self.batches < MAX_BATCHES and self.is_open
 
     @property
     def is_idle(self) -> bool:
@@ -84,10 +89,11 @@ class Outbound:
         if self.config is not None and self.health.is_down:
             is_due = now_ms >= self.health.probe_at_ms and not self.in_flight
             return Read(self.id, self.epoch, 0, PAGE) if is_due else None
-        ids = self.lanes.unread(PAGE)
+        page = max(PAGE, min(self._concurrency, MOST_PAGE))
+        ids = self.lanes.unread(page)
         if ids:
             return Read(self.id, self.epoch, ids=ids)
-        room = min(self.lanes.room, PAGE)
+        room = min(self.lanes.room, page)
         return Read(self.id, self.epoch, self._cursor, room) if room and not self._is_read_out else None
 
     def more_waits(self) -> None:
@@ -123,7 +129,15 @@ class Outbound:
         if (config is None) is not (self.config is None) or self.health.is_down:
             self.health.settled()
             self.reread()
-        self.config, self.perform = config, None
+        self.config, self.connection = config, None
+
+    def connected(self, connection: Connection | Rejected) -> None:
+        """Take the connection for the present configuration. Where events go out in batches, more are held."""
+        self.connection = connection
+        batch = connection.max_batch if isinstance(connection, Connection) else 1
+        self._concurrency = max(self._single, MAX_BATCHES * batch if batch > 1 else 0)
+        self.width = max(self.width, self._concurrency) if self.width >= self._single else self.width
+        self.lanes.hold(2 * self._concurrency)
 
     def answered(self) -> bool:
         """The partner decided about a delivery. True when it was down until now; then requests grow from few

@@ -6,6 +6,7 @@ of the delivery overview; numbers beside these are judgements.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -17,23 +18,39 @@ from mainstem.settings import Settings
 
 DOWN_AFTER: Final = 10
 _PROBE_CAP_SECONDS: Final = 60.0
-_STANDING_REASONS: Final = frozenset({"429", "502", "503", "EREFUSED", "ETIMEDOUT", "ENOTFOUND", "ECONNRESET"})
+_STANDING_REASONS: Final = frozenset(
+    {
+        "429", "502", "503", "EREFUSED", "ETIMEDOUT", "ENOTFOUND", "ECONNRESET",
+        "retry", "gateway_timeout", "RETRY_ERROR", "FUNCTION_TIMEOUT",
+    }
+)  # fmt: skip
 
 
 class Backoff(msgspec.Struct, frozen=True):
     """The waits between attempts: min(cap, base * 2^n) * jitter, until the horizon. The last attempt is made
-    when the horizon is reached. All in milliseconds; `jitter` returns 0 to 1."""
+    when the horizon is reached, or after `most` retries. All in milliseconds; `jitter` returns 0 to 1."""
 
     base_ms: float
     cap_ms: float
     horizon_ms: float
     jitter: Callable[[], float]
+    most: float = math.inf
 
     @classmethod
     def of(cls, settings: Settings, jitter: Callable[[], float]) -> Backoff:
         """The backoff that the operator set."""
         hours, base, cap = settings.retry_hours, settings.retry_base_seconds, settings.retry_cap_seconds
         return cls(base * 1000, cap * 1000, hours * 3_600_000, jitter)
+
+    def of_source_function(self) -> Backoff:
+        """Calls of source functions: at most six retries, the first after one to three minutes, 20 minutes apart
+        at most. Source: "Source functions", retries; shorter where the operator wants shorter waits."""
+
+        def jitter() -> float:
+            return (1 + 2 * self.jitter()) / 3
+
+        base_ms, cap_ms = min(6 * self.base_ms, 180_000), min(self.cap_ms, 1_200_000)
+        return Backoff(base_ms, cap_ms, self.horizon_ms, jitter, most=6)
 
     def wait_ms(self, attempts: int) -> float:
         """How long to wait after `attempts` failed attempts, 1 or more."""
@@ -54,7 +71,7 @@ def next_attempt(delivery: Delivery, failure: Retryable, backoff: Backoff, now_m
     """
     first_ms = delivery.first_attempt_at_ms or now_ms
     end_ms = int(first_ms + backoff.horizon_ms)
-    if now_ms >= end_ms:
+    if now_ms >= end_ms or delivery.attempts >= backoff.most:
         return None
     wait_ms = max(backoff.wait_ms(delivery.attempts + 1), (failure.retry_after_seconds or 0) * 1000)
     due_ms = min(now_ms + max(1, int(wait_ms)), end_ms)

@@ -17,13 +17,14 @@ import msgspec
 from mainstem.delivery.outbound import Read
 from mainstem.errors import EngineUnavailable
 from mainstem.model.outcome import OutcomeKey, Stage
-from mainstem.model.ports import Delivery, DeliveryQueue, NewDeadLetter, Retry, Settled
+from mainstem.model.ports import Delivery, DeliveryQueue, NewDeadLetter, NewEntry, Retry, Settled
 from mainstem.model.snapshot import LiveSnapshot
 
 log = logging.getLogger(__name__)
 
-MAX_UNSAVED: Final = 2_000
+MAX_UNSAVED: Final = 10_000
 _GATHER_SECONDS: Final = 0.005
+_STAGES_OF_SOURCE: Final = frozenset({Stage.FAILED_ON_INGEST, Stage.FILTERED_AT_SOURCE})
 
 
 class Turn(msgspec.Struct):
@@ -72,14 +73,21 @@ class Storage:
     def note_settled(
         self, delivery: Delivery, stage: Stage, reason: str, retries: int, dead: NewDeadLetter | None = None
     ) -> None:
-        """Save this outcome of a delivery soon."""
+        """Save this outcome of a delivery soon. What ends at its source is counted there."""
         new = delivery.new
+        destination_id = "" if stage in _STAGES_OF_SOURCE else new.destination_id
         key = OutcomeKey(
-            new.received_at_ms // 60_000, new.source_id, new.destination_id, stage, reason, new.event_type,
+            new.received_at_ms // 60_000, new.source_id, destination_id, stage, reason, new.event_type,
             new.event_name, new.app_version, new.subscription_id,
         )  # fmt: skip
         self._retries.pop(delivery.id, None)
         self._settled[delivery.id] = Settled(delivery.id, key, retries, dead)
+        self._save_soon()
+
+    def note_left(self, delivery: Delivery, entries: Sequence[NewEntry]) -> None:
+        """Save soon that a delivery left its detour, and what of it enters the pipeline."""
+        self._retries.pop(delivery.id, None)
+        self._settled[delivery.id] = Settled(delivery.id, None, delivery.attempts, entries=entries)
         self._save_soon()
 
     def note_retry(self, retry: Retry) -> None:

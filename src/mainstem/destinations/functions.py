@@ -8,6 +8,7 @@ overview's discard reasons of functions. Judgements are marked.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -65,6 +66,18 @@ class Functions:
         self._sandbox = sandbox
         self._find = find
         self._keep = keep
+        self._without_batch: set[tuple[str, str]] = set()
+
+    async def _call_batch(self, use: FunctionUse, messages: Sequence[Message]) -> Ended:
+        """Call onBatch, unless this version is known to have none."""
+        function = self._find(use.function_id)
+        version = (use.function_id, function.version if function is not None else "")
+        if version in self._without_batch:
+            return Ended(how="no_handler")
+        ended = await self.call(use, "onBatch", _array(messages), messages[0].message_id)
+        if ended.how == "no_handler":
+            self._without_batch.add(version)
+        return ended
 
     async def call(self, use: FunctionUse, handler: str, argument: bytes, message_id: str) -> Ended:
         """Call a handler and log it. A function that is not deployed ends as bad_code."""
@@ -105,7 +118,7 @@ class Functions:
                 raise failure
 
         async def perform_batch(messages: Sequence[Message], http: ClientSession) -> Sequence[Failure | None]:
-            ended = await self.call(use, "onBatch", _array(messages), messages[0].message_id)
+            ended = await self._call_batch(use, messages)
             if ended.how == "no_handler":
                 return await one_by_one(perform, messages, http)
             failure = verdict(ended)
@@ -190,9 +203,9 @@ class Functions:
         return _returned(message, ended.value)
 
     async def _inserted_batch(self, use: FunctionUse, messages: Sequence[Message]) -> list[Message | Failure]:
-        ended = await self.call(use, "onBatch", _array(messages), messages[0].message_id)
+        ended = await self._call_batch(use, messages)
         if ended.how == "no_handler":
-            return [await _or_failure(self._inserted(use, each)) for each in messages]
+            return await asyncio.gather(*(_or_failure(self._inserted(use, each)) for each in messages))
         failure = verdict(ended)
         if failure is not None:
             raise failure
@@ -225,12 +238,9 @@ def verdict(ended: Ended) -> Retryable | Filtered | None:
 
 
 async def one_by_one(perform: Perform, messages: Sequence[Message], http: ClientSession) -> Sequence[Failure | None]:
-    """What each message comes to alone, one after the other."""
-    ends: list[Failure | None] = []
-    for message in messages:
-        end = await _or_failure(perform(message, http))
-        ends.append(end if isinstance(end, (Retryable, Rejected, Filtered)) else None)
-    return ends
+    """What each message comes to alone. They are of different users, so no order is lost by going beside each
+    other."""
+    return await asyncio.gather(*(_or_failure(perform(message, http)) for message in messages))
 
 
 async def _or_failure(work: Awaitable[Any]) -> Any:

@@ -67,11 +67,12 @@ SOURCE_REASONS: Final = {
     "event_setting": "the event is switched off in the schema of its source",
     "transformation_drop": "a transformation of the source dropped it (judgement: the reference has no code for it)",
     "unsupported_event_type": "the source's insert function has no handler for this type, or refused it",
-    "message_rejected": "the source's insert function found the event invalid",
+    "message_rejected": "the source's insert function found the event invalid, or returned what is none",
     "bad_request": "the source's insert function threw an error",
     "invalid_settings": "the source's insert function is not deployed, or its code does not load",
     "gateway_timeout": "the source's insert function took too long, again and again",
     "retry": "the source's insert function asked to be called again until the time for retries was over",
+    "unknown_source": "the source was deleted while the event waited for its insert function",
     "dropped": "the source's insert function dropped it, or returned nothing (judgement: the reference has no code)",
     "internal": "a step failed on this event; it is kept as a dead letter",
 }

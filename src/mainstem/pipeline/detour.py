@@ -29,8 +29,8 @@ def detour_to_source_function(item: Item, scope: SourceScope) -> Item | Detoured
     function = scope.snapshot.sources[received.source_id].function
     assert function is not None, "admitted without a function"
     delivery = NewDelivery(
-        SOURCE_FUNCTION + function.id, lane(item.origin), received.source_id, item.origin, "", "", "", received.received_at_ms,
-        received.body,
+        SOURCE_FUNCTION + function.id, lane(item.origin), received.source_id, item.origin, "", "", "",
+        received.received_at_ms, received.body,
     )  # fmt: skip
     return Detoured(delivery)
 
@@ -41,7 +41,7 @@ def detour_to_insert_function(event: Event, scope: SourceScope) -> Event | Detou
     if function is None:
         return event
     delivery = NewDelivery(
-        INSERT_FUNCTION + function.id, lane(event.user), event.source_id, event.message_id, event.type, event.name, event.app_version,
-        event.received_at_ms, _write(event),
+        INSERT_FUNCTION + function.id, lane(event.user), event.source_id, event.message_id, event.type, event.name,
+        event.app_version, event.received_at_ms, _write(event),
     )  # fmt: skip
     return Detoured(delivery, event)

@@ -15,7 +15,7 @@ from mainstem.model.outcome import OutcomeKey, Stage, Tally
 from mainstem.model.ports import NewDelivery, Processed, SetAside
 from mainstem.model.snapshot import DestinationConfig, Snapshot, SourceConfig
 from mainstem.model.transformation import TransformationSet, transformations_of
-from mainstem.pipeline import AT_SOURCE, FROM_SOURCE, TO_DESTINATION, UNDER_PLAN, run, set_aside
+from mainstem.pipeline import AFTER_FUNCTION, AT_SOURCE, FROM_SOURCE, TO_DESTINATION, UNDER_PLAN, run, set_aside
 from mainstem.pipeline.names import Names
 from mainstem.pipeline.step import (
     DestinationScope,
@@ -111,7 +111,17 @@ def digest(after: int, position: int, requests: Sequence[Request], around: Surro
 def digest_inserted(position: int, events: Sequence[Event], around: Surroundings) -> Processed:
     """Process events that came back from the insert function of their source, while the log stands at `position`."""
     try:
-        return _go_on(events, Counts(), around).processed(position, position)
+        counts = Counts()
+        known = [each for each in events if each.source_id in around.snapshot.sources]
+        verdicts = run(AFTER_FUNCTION, known, SourceScope(around.snapshot, around.already_seen))
+        for each in verdicts.dropped:
+            counts.note(each.event, "", Stage.FILTERED_AT_SOURCE, "message_rejected")
+        for event in events:
+            if event.source_id not in around.snapshot.sources:
+                counts.note(event, "", Stage.FILTERED_AT_SOURCE, "unknown_source")
+        results = _go_on(verdicts.kept, counts, around)
+        results.dead += [set_aside.from_source(each, {}, counts, around.now_ms) for each in verdicts.failed]
+        return results.processed(position, position)
     except EngineUnavailable:
         raise
     except Exception as error:  # noqa: BLE001 - as above
@@ -256,8 +266,10 @@ def _send(
     counts: Counts,
     dead: list[SetAside],
 ) -> list[NewDelivery]:
+    """`events` are of one source, `destinations` some of its own."""
     deliveries: list[NewDelivery] = []
     bodies: dict[int, tuple[dict[str, Any], bytes]] = {}
+    source = around.snapshot.sources[events[0].source_id]
     for destination in destinations:
         if not destination.enabled:
             continue
@@ -268,10 +280,8 @@ def _send(
         counts.drop(verdicts.dropped, destination.id)
         dead += [set_aside.to_destination(each, destination.id, counts, around.now_ms) for each in verdicts.failed]
         deliveries += verdicts.kept
-    """`events` are of one source, `destinations` some of its own."""
     return deliveries
 
-    source = around.snapshot.sources[events[0].source_id]
 
 def _note_batches(requests: Mapping[int, Request], verdicts: Verdicts, counts: Counts) -> None:
     """Note the batches of which items failed on ingest: some, or all of them."""
