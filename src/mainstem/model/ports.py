@@ -8,12 +8,13 @@ try again.
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
 from mainstem.model.outcome import OutcomeKey, Tally
+from mainstem.model.trace import Gap, KeptTrace, NewTrace
 
 
 class Block(msgspec.Struct, frozen=True):
@@ -144,7 +145,7 @@ class Redriven(msgspec.Struct, frozen=True):
 class Processed(msgspec.Struct):
     """What the pipeline made of the records after position `after` up to `position`; saved whole or not at
     all. `calls` are API calls by source and Unix day; `redriven` and `entered` are the ids of
-    re-driven letters and of entries that are now dealt with."""
+    re-driven letters and of entries that are now dealt with. `traces` are kept apart, in a TraceStore."""
 
     after: int
     position: int
@@ -156,6 +157,7 @@ class Processed(msgspec.Struct):
     dead: Sequence[SetAside] = ()
     redriven: Sequence[int] = ()
     entered: Sequence[int] = ()
+    traces: Sequence[NewTrace] = ()
 
 
 class PipelineStore(Protocol):
@@ -375,3 +377,33 @@ class OAuthTokens(Protocol):
 
     def forget(self, destination_id: str) -> None:
         """Nobody needs them any more: the destination is gone."""
+
+
+class TraceStore(Protocol):
+    """What became of each event, for as long as it is kept. Writing never fails and never waits for long: what cannot
+    be kept is left out, logged once, and noted as a gap."""
+
+    def keep(self, traces: Sequence[NewTrace], instead_of: Sequence[int] = ()) -> Sequence[int]:
+        """Keep blocks and forget those of the ids `instead_of`; returns the new ids, none when it could not be done.
+        What is kept may survive a crash that undoes what it tells of: then it is told again, and the later counts."""
+
+    def tidy(self) -> None:
+        """Forget what is older, or more, than shall be kept; call it every minute or so."""
+
+    def newest(self) -> int:
+        """The id of the newest block, 0 when there is none."""
+
+    def after(self, id: int, limit: int) -> Sequence[KeptTrace]:
+        """Blocks with an id over `id`, oldest first, at most `limit`. Raises EngineUnavailable, as all that read."""
+
+    def find(self, keys: Sequence[int]) -> Sequence[KeptTrace]:
+        """Blocks with an event that has one of these keys, oldest first."""
+
+    def marked(self, mark: str) -> Iterator[KeptTrace]:
+        """Blocks that have this among their marks, newest first."""
+
+    def oldest_ms(self) -> int | None:
+        """When the oldest block was kept, None when there is none."""
+
+    def gaps(self) -> Sequence[Gap]:
+        """Times in which blocks were left out."""
