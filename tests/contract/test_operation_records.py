@@ -99,9 +99,6 @@ NOT_YET = {
         listRulesFromTrackingPlan listSourcesFromTrackingPlan listTrackingPlans removeRulesFromTrackingPlan
         removeSourceFromTrackingPlan replaceRulesInTrackingPlan updateRulesInTrackingPlan updateTrackingPlan
     """,
-    "Transformations": """
-        createTransformation deleteTransformation getTransformation listTransformations updateTransformation
-    """,
     "Warehouses": """
         addConnectionFromSourceToWarehouse createValidationInWarehouse createWarehouse deleteWarehouse
         getConnectionStateFromWarehouse getWarehouse listConnectedSourcesFromWarehouse listWarehouses

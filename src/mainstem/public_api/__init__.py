@@ -20,6 +20,7 @@ from mainstem.public_api import (
     labels,
     monthly_tracked_users,
     testing,
+    transformations,
     workspaces,
 )
 from mainstem.public_api.publish import publish_touched
@@ -44,6 +45,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     destinations.api,
     delivery_metrics.api,
     destination_filters.api,
+    transformations.api,
     labels.api,
     audit_trail.api,
     delivery_overview.api,

@@ -79,6 +79,9 @@ destination_filters = Table(
 )
 
 MAX_INSTANCES: Final = 25
+CONSENT: Final = "consentSettings"
+"""A setting of every destination, {"categories": [ids]}, as the settings for browsers have it; the Public API has no
+operation for consent (judgement). It is for the pipeline and stays out of what connectors see."""
 SINGLE_INSTANCE: Final = "Multiple configurations of this destination type not supported."
 READ_ONLY: Final = ("id", "source_id", "metadata_id", "metadata")
 _MASK: Final = "\u2022" * 10
@@ -221,12 +224,20 @@ def of_source(db: Connection, vault: Vault, source_id: str) -> tuple[Destination
             metadata_id=row.metadata_id,
             name=_metadata(row).name,
             enabled=row.enabled,
-            settings=_settings(vault, row),
+            settings={key: value for key, value in settings.items() if key != CONSENT},
             filters=tuple(filters.get(row.id, ())),
             event_types=_connector(row.metadata_id).methods,
+            consent_categories=_consent_categories(settings),
         )
         for row in db.execute(query)
+        for settings in [_settings(vault, row)]
     )
+
+
+def _consent_categories(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Ids of the consent categories that a user must have agreed to."""
+    consent = settings.get(CONSENT) or {}
+    return tuple(consent.get("categories") or ())
 
 
 def _filters_of_source(db: Connection, source_id: str) -> dict[str, list[FilterConfig]]:
@@ -300,7 +311,8 @@ def _instances(call: Call, source_id: str, metadata_id: str) -> Select[Any]:
 
 def _check_settings(described: DestinationMetadata, settings: Mapping[str, Any]) -> None:
     """Raises InputInvalid for a value that is not of its option's type, or that the connector cannot use."""
-    faults = _type_faults(described, settings) or _connector(described.id).faults(settings)
+    faults = _type_faults(described, settings) + _consent_faults(settings.get(CONSENT))
+    faults = faults or _connector(described.id).faults({key: settings[key] for key in settings if key != CONSENT})
     if faults:
         raise InputInvalid(faults)
 
@@ -313,6 +325,18 @@ def _type_faults(described: DestinationMetadata, settings: Mapping[str, Any]) ->
         if value is not None and (is_other or not isinstance(value, wanted)):
             faults.append((f"settings.{option.name}", f'"settings.{option.name}" must be {noun}'))
     return faults
+
+
+def _consent_faults(consent: Any) -> Faults:
+    field = f"settings.{CONSENT}"
+    if consent is None:
+        return []
+    if not isinstance(consent, dict):
+        return [(field, f'"{field}" must be of type object')]
+    categories = consent.get("categories")
+    if categories is None or (isinstance(categories, list) and all(isinstance(each, str) for each in categories)):
+        return []
+    return [(f"{field}.categories", f'"{field}.categories" must be an array of ids of categories')]
 
 
 def _connector(metadata_id: str) -> Connector:

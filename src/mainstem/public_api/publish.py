@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import Column, Connection, Integer, LargeBinary, String, Table, delete, func, insert, select
 
 from mainstem.model.snapshot import Published, SourceConfig
-from mainstem.public_api import catalog, destinations
+from mainstem.public_api import catalog, destinations, transformations
 from mainstem.public_api.sources.source import settings_of, sources, write_keys_of
 from mainstem.rest.operation import Call
 from mainstem.rest.rows import metadata
@@ -59,4 +59,5 @@ def source_config(db: Connection, vault: Vault, source_id: str) -> SourceConfig 
         write_keys=tuple(write_keys_of(db, [source_id]).get(source_id, [])),
         settings=settings_of(vault, row),
         destinations=destinations.of_source(db, vault, source_id),
+        transformations=transformations.of_source(db, vault, source_id),
     )

@@ -13,7 +13,7 @@ from msgspec import Meta
 from sqlalchemy import Row, delete, insert, update
 
 from mainstem.errors import InputInvalid
-from mainstem.public_api import catalog, destinations, integration_settings
+from mainstem.public_api import catalog, destinations, integration_settings, transformations
 from mainstem.public_api.labels import StatusOutput, source_labels
 from mainstem.public_api.sources import schema_settings
 from mainstem.public_api.sources.source import (
@@ -165,6 +165,7 @@ def delete_source(call: Call, source_id: str) -> StatusOutput:
     """Delete Source"""
     row = one(call, source_id)
     destinations.delete_of_source(call, source_id)
+    transformations.delete_of_source(call, source_id)
     schema_settings.delete_of_source(call.db, source_id)
     call.db.execute(delete(source_labels).where(source_labels.c.source_id == source_id))
     call.db.execute(delete(write_keys).where(write_keys.c.source_id == source_id))
