@@ -4,6 +4,7 @@
     ├── SettingsError          a flag or MAINSTEM_ variable is wrong; the program does not start
     ├── FolderInUse            another serve holds the data folder
     ├── StartFailed            a process ends again and again before everything answers
+    ├── SandboxUnavailable     functions cannot run: Deno is missing or does not start
     ├── EngineUnavailable      a store cannot be read or written now; the caller may try again
     └── ApiError               an answer of the Public API: status, type, message, field
         ├── BadRequest 400 · Unauthorized 401 · Forbidden 403 · NotFound 404 · MethodNotAllowed 405
@@ -35,6 +36,10 @@ class FolderInUse(MainstemError):
 
 class StartFailed(MainstemError):
     """A process that `serve` starts ends again and again, or does not answer in time; all were stopped."""
+
+
+class SandboxUnavailable(MainstemError):
+    """Functions cannot run now: Deno is missing or does not start, or the sandbox was closed."""
 
 
 class EngineUnavailable(MainstemError):

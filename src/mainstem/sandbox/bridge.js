@@ -1,0 +1,487 @@
+// What stands between a user's function and this program, inside the function's own process.
+//
+// It reads lines from stdin and writes lines to stdout; process.py is the other end and says what they mean.
+// User code shares this realm, so everything used here after it was loaded is captured before, no promise of
+// ours is awaited by a way that user code can bend, and no line goes out without a secret that it cannot read.
+// The process has no permission whatsoever: what gets past this file gets nowhere.
+
+import { AsyncLocalStorage } from "bridge:async_hooks";
+
+const { bind, call } = Function.prototype;
+const uncurry = bind.bind(call);
+const indexOf = uncurry(String.prototype.indexOf);
+const slice = uncurry(String.prototype.slice);
+const wellFormed = uncurry(String.prototype.toWellFormed);
+const toBase64 = uncurry(Uint8Array.prototype.toBase64);
+const fromBase64 = Uint8Array.fromBase64;
+const typedArray = Object.getPrototypeOf(Uint8Array.prototype);
+const lengthOf = uncurry(Object.getOwnPropertyDescriptor(typedArray, "byteLength").get);
+const bufferOf = uncurry(Object.getOwnPropertyDescriptor(typedArray, "buffer").get);
+const decode = uncurry(TextDecoder.prototype.decode);
+const then = uncurry(Promise.prototype.then);
+const isInstance = uncurry(Function.prototype[Symbol.hasInstance]);
+const mapGet = uncurry(Map.prototype.get);
+const mapSet = uncurry(Map.prototype.set);
+const mapDelete = uncurry(Map.prototype.delete);
+const mapKeys = uncurry(Map.prototype.keys);
+const mapSize = uncurry(Object.getOwnPropertyDescriptor(Map.prototype, "size").get);
+const nextKey = uncurry(new Map().keys().next);
+const weakAdd = uncurry(WeakSet.prototype.add);
+const weakHas = uncurry(WeakSet.prototype.has);
+const { parse, stringify } = JSON;
+const { assign, create, defineProperty, freeze, getOwnPropertyNames } = Object;
+const { isArray } = Array;
+const { round } = Math;
+const NativeMap = Map, NativeString = String, NativePromise = Promise, NativeError = Error;
+const NativeTypeError = TypeError, NativeRequest = Request, NativeResponse = Response, NativeUrl = URL;
+const NativeHeaders = Headers, NativeUint8Array = Uint8Array;
+const AsyncFunction = (async function () {}).constructor;
+const NativeFunction = Function;
+const later = setImmediate;
+const startTimer = setTimeout, stopTimer = clearTimeout;
+const now = performance.now.bind(performance);
+const inspect = Deno.inspect;
+const exit = Deno.exit;
+const { encode, read, runMicrotasks, writeSync } = Deno[Deno.internal].core; // they touch no prototype on their way
+const contexts = new AsyncLocalStorage();
+const inContext = contexts.run.bind(contexts);
+const context = contexts.getStore.bind(contexts);
+const decoder = new TextDecoder();
+const STDIN = 0, STDOUT = 1;
+const STREAMING = freeze({ __proto__: null, stream: true });
+const MESSAGE_MAX = 1000, CACHED_MAX = 1000;
+const HANDLERS = [
+  "onTrack", "onIdentify", "onPage", "onScreen", "onGroup", "onAlias", "onDelete", "onBatch", "onRequest",
+];
+const KEPT = new Set([
+  "Object", "Function", "Array", "Number", "parseFloat", "parseInt", "Infinity", "NaN", "undefined", "Boolean",
+  "String", "Symbol", "Date", "Promise", "RegExp", "Error", "AggregateError", "EvalError", "RangeError",
+  "ReferenceError", "SyntaxError", "TypeError", "URIError", "globalThis", "JSON", "Math", "Intl", "ArrayBuffer",
+  "Atomics", "Uint8Array", "Int8Array", "Uint16Array", "Int16Array", "Uint32Array", "Int32Array", "BigUint64Array",
+  "BigInt64Array", "Uint8ClampedArray", "Float16Array", "Float32Array", "Float64Array", "DataView", "Map", "BigInt",
+  "Set", "Iterator", "WeakMap", "WeakSet", "Proxy", "Reflect", "FinalizationRegistry", "WeakRef", "decodeURI",
+  "decodeURIComponent", "encodeURI", "encodeURIComponent", "escape", "unescape", "eval", "isFinite", "isNaN",
+  "SuppressedError", "DisposableStack", "AsyncDisposableStack", "SharedArrayBuffer", "WebAssembly", "Temporal",
+  "queueMicrotask", "AbortController", "AbortSignal", "Blob", "File", "FormData", "Headers", "Request", "Response",
+  "URL", "URLSearchParams", "TextDecoder", "TextEncoder", "TextDecoderStream", "TextEncoderStream",
+  "CompressionStream", "DecompressionStream", "ReadableStream", "WritableStream", "TransformStream",
+  "DOMException", "Event", "EventTarget", "CustomEvent", "performance", "atob", "btoa", "structuredClone",
+  "crypto", "CryptoKey", "SubtleCrypto", "setTimeout", "clearTimeout", "setInterval", "clearInterval", "setImmediate",
+  "clearImmediate", "Buffer", "global",
+]);
+
+let secret = "", kind = "", outputMax = 0, logMax = 0;
+let handlers = create(null);
+let outgoing = "";
+let lastSettings = "{}";
+let fetches = 0;
+const waitingFetches = new NativeMap();
+const missing = new WeakSet();
+
+// Lines out
+
+function put(line) {
+  outgoing += line;
+}
+
+function flush() {
+  if (!outgoing) return;
+  let bytes = encode(outgoing);
+  outgoing = "";
+  const length = lengthOf(bytes);
+  for (let sent = 0; sent < length; bytes = new NativeUint8Array(bufferOf(bytes), sent)) {
+    sent += writeSync(STDOUT, bytes);
+  }
+}
+
+// Errors, logs
+
+class EventNotSupported extends Error {}
+class InvalidEventPayload extends Error {}
+class ValidationError extends Error {}
+class RetryError extends Error {}
+class DropEvent extends Error {}
+const PUBLISHED = { __proto__: null, EventNotSupported, InvalidEventPayload, ValidationError, RetryError, DropEvent };
+const PUBLISHED_NAMES = getOwnPropertyNames(PUBLISHED);
+for (const name of PUBLISHED_NAMES) {
+  defineProperty(PUBLISHED[name].prototype, "name", { value: name, configurable: true, writable: true });
+}
+
+function bounded(text, limit) {
+  return wellFormed(slice(text, 0, limit));
+}
+
+function nameOf(thrown) {
+  for (let i = 0; i < PUBLISHED_NAMES.length; i++) {
+    if (isInstance(PUBLISHED[PUBLISHED_NAMES[i]], thrown)) return PUBLISHED_NAMES[i];
+  }
+  const name = thrown.name;
+  return typeof name === "string" && name ? name : "Error";
+}
+
+function describe(thrown) {
+  let error = "Error", message = "something was thrown that cannot be read";
+  try {
+    if (thrown !== null && (typeof thrown === "object" || typeof thrown === "function")) {
+      error = bounded(nameOf(thrown), 100);
+      const text = thrown.message;
+      message = bounded(typeof text === "string" ? text : inspect(thrown, { __proto__: null, depth: 1 }), MESSAGE_MAX);
+    } else {
+      message = bounded(NativeString(thrown), MESSAGE_MAX);
+    }
+  } catch {
+    // its getters throw: what is set stays
+  }
+  return { __proto__: null, error, message };
+}
+
+function log(record, values) {
+  if (!record || record.done || record.logged >= logMax) return;
+  let line = "";
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i];
+    const text = typeof value === "string"
+      ? value
+      : inspect(value, { __proto__: null, depth: 4, iterableLimit: 100, strAbbreviateSize: logMax });
+    line += (i ? " " : "") + slice(text, 0, logMax);
+    if (line.length >= logMax) break;
+  }
+  line = bounded(line, logMax - record.logged);
+  record.logged += line.length + 1;
+  record.logs += (record.logs ? "," : "") + stringify(line);
+}
+
+const say = (...values) => log(context(), values);
+const quiet = () => {};
+const consoleOfFunction = {
+  log: say, info: say, warn: say, error: say, debug: say, trace: say, dir: say, table: say,
+  assert: (holds, ...values) => {
+    if (!holds) log(context(), values);
+  },
+  group: say, groupCollapsed: say, groupEnd: quiet, count: quiet, countReset: quiet, time: quiet, timeEnd: quiet,
+  timeLog: quiet, clear: quiet,
+};
+
+// Invocations
+
+function finish(record, how, error, message, value) {
+  if (record.done) return;
+  record.done = true;
+  const milliseconds = round((now() - record.began) * 1000) / 1000;
+  put(
+    `["${secret}","e","${record.id}","${how}",${stringify(error)},${stringify(message)},[${record.logs}],` +
+      `${milliseconds},[${record.emitted}]${value === undefined ? "" : "," + value}]\n`,
+  );
+  if (!record.isFirstTurn) flush();
+}
+
+function finishThrown(record, thrown) {
+  const { error, message } = describe(thrown);
+  const isMissing = thrown !== null && typeof thrown === "object" && weakHas(missing, thrown);
+  finish(record, isMissing ? "b" : "t", error, message);
+}
+
+function finishReturned(record, value) {
+  let text;
+  try {
+    text = value === undefined ? undefined : stringify(value);
+  } catch (thrown) {
+    finish(record, "t", "TypeError", bounded(`what it returned is not JSON: ${describe(thrown).message}`, MESSAGE_MAX));
+    return;
+  }
+  if (text !== undefined && text.length > outputMax) {
+    finish(record, "t", "Error", `it returned more than ${outputMax} bytes`);
+  } else {
+    finish(record, "r", "", "", text);
+  }
+}
+
+function argumentOf(handler, text) {
+  const argument = parse(text);
+  return handler === "onRequest" ? new IncomingRequest(argument) : argument;
+}
+
+class IncomingRequest {
+  #body;
+  constructor({ body, headers, url }) {
+    this.#body = body;
+    this.headers = new NativeHeaders(headers);
+    this.url = new NativeUrl(url);
+    this.method = "POST";
+  }
+  async json() {
+    return parse(this.#body);
+  }
+  async text() {
+    return this.#body;
+  }
+}
+
+function invoke(id, handler, settings, argument) {
+  const record = {
+    __proto__: null, id, done: false, isFirstTurn: true, began: now(), logs: "", logged: 0, emitted: "",
+  };
+  put(`["${secret}","s","${id}"]\n`);
+  flush();
+  let value, isObject;
+  try {
+    const first = argumentOf(handler, argument), second = parse(settings);
+    value = inContext(record, handlers[handler], first, second);
+    isObject = value !== null && (typeof value === "object" || typeof value === "function");
+  } catch (thrown) {
+    finishThrown(record, thrown);
+  }
+  if (isObject) {
+    then(
+      new NativePromise((resolve) => resolve(value)),
+      (result) => finishReturned(record, result),
+      (thrown) => finishThrown(record, thrown),
+    );
+  } else {
+    finishReturned(record, value);
+  }
+  runMicrotasks();
+  record.isFirstTurn = false;
+  if (!record.done) put(`["${secret}","w","${id}"]\n`);
+}
+
+// Lines in
+
+let unread = "";
+let isAwake = false;
+const chunkBuffer = new ArrayBuffer(256 * 1024);
+const chunk = new Uint8Array(chunkBuffer);
+
+function pump() {
+  then(read(STDIN, chunk), (count) => {
+    if (!count) exit(0);
+    unread += decode(decoder, new NativeUint8Array(chunkBuffer, 0, count), STREAMING);
+    if (!isAwake) {
+      isAwake = true;
+      later(act);
+    }
+    pump();
+  }, () => exit(1));
+}
+
+// Where the next `count` lines end, or -1 when they are not all here.
+function endOf(text, count, from) {
+  let at = from - 1;
+  for (let i = 0; i < count && (i === 0 || at >= 0); i++) at = indexOf(text, "\n", at + 1);
+  return at;
+}
+
+function act() {
+  isAwake = false;
+  const text = unread;
+  let at = 0;
+  for (;;) {
+    const isInvocation = text[at] === "i";
+    const end = endOf(text, isInvocation ? 3 : 1, at);
+    if (end < 0) break;
+    const first = indexOf(text, "\n", at);
+    const head = slice(text, at + 1, first);
+    if (isInvocation) {
+      const second = indexOf(text, "\n", first + 1);
+      const space = indexOf(head, " ");
+      const settings = slice(text, first + 1, second);
+      if (settings) lastSettings = settings;
+      invoke(slice(head, 0, space), slice(head, space + 1), lastSettings, slice(text, second + 1, end));
+    } else if (text[at] === "p") {
+      put(`["${secret}","p","${head}"]\n`);
+    } else if (text[at] === "f") {
+      fetched(parse(head));
+    } else if (text[at] === "b") {
+      boot(parse(head));
+    }
+    at = end + 1;
+  }
+  unread = slice(unread, at);
+  flush();
+}
+
+// fetch: the host connects, under its network policy
+
+function settleFetch(id) {
+  const waiting = mapGet(waitingFetches, id);
+  mapDelete(waitingFetches, id);
+  return waiting;
+}
+
+function fetched({ id, error, status, reason, url, redirected, headers, body }) {
+  const waiting = settleFetch(id);
+  if (!waiting) return;
+  if (error !== undefined) {
+    waiting.reject(new NativeTypeError(`fetch failed: ${error}`));
+    return;
+  }
+  const hasBody = status !== 204 && status !== 205 && status !== 304;
+  const response = new NativeResponse(hasBody ? fromBase64(body) : null, { status, statusText: reason, headers });
+  defineProperty(response, "url", { value: url });
+  defineProperty(response, "redirected", { value: redirected });
+  waiting.resolve(response);
+}
+
+async function fetchByHost(input, init) {
+  const request = new NativeRequest(input, init);
+  const body = await request.arrayBuffer();
+  const headers = [];
+  request.headers.forEach((value, name) => headers.push([name, value]));
+  const { signal, method, url, redirect } = request;
+  signal.throwIfAborted();
+  const timeout = init?.timeout; // of node-fetch 2
+  return await new NativePromise((resolve, reject) => {
+    const id = `${++fetches}`;
+    mapSet(waitingFetches, id, { __proto__: null, resolve, reject });
+    const giveUp = (reason) => {
+      if (!settleFetch(id)) return;
+      put(`["${secret}","a","${id}"]\n`);
+      flush();
+      reject(reason);
+    };
+    signal.addEventListener("abort", () => giveUp(signal.reason), { once: true });
+    if (timeout > 0) startTimer(() => giveUp(new NativeError(`network timeout at: ${url}`)), timeout);
+    put(
+      `["${secret}","f","${id}",${stringify(method)},${stringify(url)},${stringify(redirect)},` +
+        `${stringify(headers)},"${toBase64(new Uint8Array(body))}"]\n`,
+    );
+    flush();
+  });
+}
+
+// cache, Segment
+
+const cached = new NativeMap();
+const cache = freeze({
+  async load(key, lifetime, make) {
+    if (typeof lifetime === "function") [lifetime, make] = [-1, lifetime];
+    const found = mapGet(cached, key);
+    if (found && (found.until < 0 || now() < found.until)) return found.value;
+    const value = await make();
+    if (mapSize(cached) >= CACHED_MAX) mapDelete(cached, nextKey(mapKeys(cached)).value);
+    mapSet(cached, key, { __proto__: null, value, until: lifetime >= 0 ? now() + lifetime : -1 });
+    return value;
+  },
+  async delete(key) {
+    return mapDelete(cached, key);
+  },
+});
+
+function emit(type, fields) {
+  const record = context();
+  if (!record || record.done) throw new NativeError(`Segment.${type} was called outside of an invocation`);
+  if (fields === null || typeof fields !== "object" || isArray(fields)) {
+    throw new NativeTypeError(`Segment.${type} takes an object`);
+  }
+  const event = assign(create(null), fields);
+  event.type = type;
+  const text = stringify(event);
+  if (record.emitted.length + text.length > outputMax) {
+    throw new NativeError(`Segment.* was given more than ${outputMax} bytes`);
+  }
+  record.emitted += (record.emitted ? "," : "") + text;
+}
+
+const Segment = create(null);
+for (const type of ["track", "identify", "page", "screen", "group", "alias", "set"]) {
+  Segment[type] = (fields) => emit(type, fields);
+}
+
+// Loading
+
+function setGlobal(name, value) {
+  defineProperty(globalThis, name, { value, writable: true, configurable: true, enumerable: false });
+}
+
+function setMissing(name, install) {
+  const refuse = () => {
+    const error = new ReferenceError(`the library ${name} is not installed: ${install}`);
+    weakAdd(missing, error);
+    throw error;
+  };
+  const set = (value) => setGlobal(name, value);
+  defineProperty(globalThis, name, { get: refuse, set, configurable: true });
+}
+
+function takeAway() {
+  globalThis.addEventListener("error", (event) => {
+    event.preventDefault();
+    log(context(), [describe(event.error).message]);
+  });
+  globalThis.addEventListener("unhandledrejection", (event) => event.preventDefault());
+  for (const name of getOwnPropertyNames(globalThis)) {
+    if (!KEPT.has(name)) delete globalThis[name];
+  }
+  freeze(Promise); // every `then` asks a promise for its constructor
+  freeze(Promise.prototype);
+}
+
+async function addLibraries(libraries) {
+  const builtins = create(null);
+  const builtin = async (name) => builtins[name] ??= (await import(`bridge:${name}`)).default;
+  const give = (name) => {
+    const plain = name.startsWith("node:") ? name.slice(5) : name;
+    if (!builtins[plain]) throw new Error(`${name} is not available`);
+    return builtins[plain];
+  };
+  const process = { env: {}, version: "v20.18.0", versions: { node: "20.18.0" }, nextTick: queueMicrotask, browser: true };
+  for (const { path, builtin: itself, needs, script } of libraries) {
+    for (const name of needs) await builtin(name);
+    const module = { exports: {} };
+    if (script) {
+      new NativeFunction("module", "exports", "require", "process", script)(module, module.exports, give, process);
+    }
+    const [global, member] = path.split(".");
+    const value = itself ? await builtin(itself) : module.exports;
+    setGlobal(global, member ? { [member]: value } : value);
+  }
+}
+
+async function boot(config) {
+  ({ secret, kind, output_bytes: outputMax, log_bytes: logMax } = config);
+  put(`["${secret}","r"]\n`);
+  flush();
+  try {
+    await addLibraries(config.libraries);
+  } catch (error) {
+    reject(describe(error));
+    return;
+  }
+  takeAway();
+  for (const name of PUBLISHED_NAMES) setGlobal(name, PUBLISHED[name]);
+  setGlobal("console", consoleOfFunction);
+  setGlobal("fetch", fetchByHost);
+  setGlobal("cache", cache);
+  if (kind === "SOURCE") setGlobal("Segment", freeze(Segment));
+  for (const name of config.missing) setMissing(name, config.install);
+  NativeResponse.prototype.buffer = async function () {
+    return Buffer.from(await this.arrayBuffer());
+  };
+  then(load(config.source), accept, (thrown) => reject(describe(thrown)));
+}
+
+function load(source) {
+  new AsyncFunction(source); // so that what is added below cannot mend it
+  const found = HANDLERS.map((name) => `${name}: typeof ${name} === "function" ? ${name} : undefined`);
+  return new AsyncFunction(`${source}\n;return {__proto__: null, ${found.join(", ")}};`)();
+}
+
+function accept(found) {
+  const names = [];
+  for (let i = 0; i < HANDLERS.length; i++) {
+    const handler = found?.[HANDLERS[i]];
+    if (typeof handler !== "function") continue;
+    handlers[HANDLERS[i]] = handler;
+    defineProperty(names, names.length, { value: HANDLERS[i], enumerable: true });
+  }
+  freeze(handlers);
+  put(`["${secret}","l",${stringify(names)}]\n`);
+  flush();
+}
+
+function reject({ error, message }) {
+  put(`["${secret}","b",${stringify(error)},${stringify(message)}]\n`);
+  flush();
+}
+
+pump();
