@@ -4,6 +4,7 @@
     ├── SettingsError          a flag or MAINSTEM_ variable is wrong; the program does not start
     ├── FolderInUse            another serve holds the data folder
     ├── StartFailed            a process ends again and again before everything answers
+    ├── InstallFailed          packages could not be downloaded, or are not what the lock says
     ├── SandboxUnavailable     functions cannot run: Deno is missing or does not start
     ├── EngineUnavailable      a store cannot be read or written now; the caller may try again
     └── ApiError               an answer of the Public API: status, type, message, field
@@ -36,6 +37,10 @@ class FolderInUse(MainstemError):
 
 class StartFailed(MainstemError):
     """A process that `serve` starts ends again and again, or does not answer in time; all were stopped."""
+
+
+class InstallFailed(MainstemError):
+    """A set of packages was not installed: no registry, a wrong checksum, a full disk. What was there stays."""
 
 
 class SandboxUnavailable(MainstemError):

@@ -185,7 +185,7 @@ function metadataOf(definition, description) {
 function main(folder) {
   const { manifest } = createRequire(path.join(folder, 'package.json'))('@segment/action-destinations')
   const target = path.join(folder, 'catalogue')
-  fs.mkdirSync(target)
+  fs.mkdirSync(target, { recursive: true })
   const byName = Object.entries(manifest).sort(([, a], [, b]) => (a.definition.name < b.definition.name ? -1 : 1))
   const index = {}
   for (const [id, { definition: original, directory }] of byName) {
