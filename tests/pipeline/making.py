@@ -20,6 +20,7 @@ from mainstem.model.snapshot import (
 from mainstem.model.transformation import TransformationSet
 from mainstem.pipeline import FROM_SOURCE, run
 from mainstem.pipeline.digest import Filters, Surroundings
+from mainstem.pipeline.match_trigger import triggers_of
 from mainstem.pipeline.names import Names
 from mainstem.pipeline.step import DestinationScope, Item, Request, SourceScope, Verdicts
 
@@ -54,7 +55,8 @@ def destination_scope(
     to: DestinationConfig | None = None, transformations: Sequence[TransformationConfig] = ()
 ) -> DestinationScope:
     to = to or destination()
-    return DestinationScope(to, FilterSet(to.filters), lambda: 0.5, {}, TransformationSet(transformations))
+    compiled = TransformationSet(transformations)
+    return DestinationScope(to, FilterSet(to.filters), lambda: 0.5, {}, compiled, triggers_of(to))
 
 
 def around(*sources: SourceConfig, seen: Sequence[int] = ()) -> Surroundings:

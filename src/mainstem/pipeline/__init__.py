@@ -16,6 +16,7 @@ from mainstem.pipeline.admit import admit
 from mainstem.pipeline.apply_filters import apply_filters
 from mainstem.pipeline.deduplicate import deduplicate
 from mainstem.pipeline.detour import detour_to_insert_function, detour_to_source_function
+from mainstem.pipeline.match_trigger import match_trigger
 from mainstem.pipeline.normalize import normalize
 from mainstem.pipeline.obey_consent import obey_consent
 from mainstem.pipeline.obey_integrations import obey_integrations
@@ -51,6 +52,7 @@ TO_DESTINATION: Final[tuple[Step, ...]] = (
     each(obey_integrations),  # the event's own
     each(apply_filters),  # the destination's
     each(strip_metadata),  # what was for the steps above
+    whole(match_trigger, spreads=True),  # a delivery for each mapping that it fires
     each(address),  # an event becomes a delivery
 )
 

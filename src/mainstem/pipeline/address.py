@@ -14,9 +14,12 @@ from mainstem.pipeline.step import DestinationScope
 _write: Final = msgspec.json.Encoder().encode
 
 
-def address(event: Event, scope: DestinationScope) -> NewDelivery:
+def address(event: Event | NewDelivery, scope: DestinationScope, subscription_id: str = "") -> NewDelivery:
     """Write the event as JSON and put it in the lane of its user. Destinations that get the same payload
-    share the writing."""
+    share the writing. What goes through a mapping is addressed already."""
+    if type(event) is NewDelivery:
+        return event
+    assert type(event) is Event, "there is nothing else on the way to a destination"
     payload = event.payload
     written = scope.bodies.get(id(payload))
     if written is None:
@@ -31,6 +34,7 @@ def address(event: Event, scope: DestinationScope) -> NewDelivery:
         event.app_version,
         event.received_at_ms,
         written[1],
+        subscription_id,
     )
 
 

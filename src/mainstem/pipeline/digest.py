@@ -15,7 +15,9 @@ from mainstem.model.outcome import OutcomeKey, Stage, Tally
 from mainstem.model.ports import NewDelivery, Processed, SetAside
 from mainstem.model.snapshot import DestinationConfig, Snapshot, SourceConfig
 from mainstem.model.transformation import TransformationSet, transformations_of
+from mainstem.model.trigger import Matches
 from mainstem.pipeline import AFTER_FUNCTION, AT_SOURCE, FROM_SOURCE, TO_DESTINATION, UNDER_PLAN, run, set_aside
+from mainstem.pipeline.match_trigger import triggers_of
 from mainstem.pipeline.names import Names
 from mainstem.pipeline.step import (
     DestinationScope,
@@ -28,22 +30,31 @@ from mainstem.pipeline.step import (
 )
 from mainstem.pipeline.tally import MS_PER_MINUTE, Counts
 
+Triggers = Sequence[tuple[str, Matches]] | None
 MAX_BYTES_AT_ONCE: Final = 1024 * 1024
 
 
 class Filters:
-    """The filters of each destination, compiled when first needed and kept as long as the published
-    configuration of the destination is the same object."""
+    """The filters of each destination and the triggers of its mappings, compiled when first needed and kept as
+    long as the published configuration of the destination is the same object."""
 
     def __init__(self) -> None:
-        self._compiled: dict[str, tuple[DestinationConfig, FilterSet]] = {}
+        self._compiled: dict[str, tuple[DestinationConfig, FilterSet, Triggers]] = {}
 
     def of(self, destination: DestinationConfig) -> FilterSet:
         """The compiled filters of this destination."""
+        return self._known(destination)[1]
+
+    def triggers_of(self, destination: DestinationConfig) -> Triggers:
+        """The compiled triggers of this destination (see DestinationScope)."""
+        return self._known(destination)[2]
+
+    def _known(self, destination: DestinationConfig) -> tuple[DestinationConfig, FilterSet, Triggers]:
         known = self._compiled.get(destination.id)
         if known is None or known[0] is not destination:
-            known = self._compiled[destination.id] = (destination, FilterSet(destination.filters))
-        return known[1]
+            known = (destination, FilterSet(destination.filters), triggers_of(destination))
+            self._compiled[destination.id] = known
+        return known
 
     def forget_others(self, snapshot: Snapshot) -> None:
         """Forget the destinations that `snapshot` does not have."""
@@ -274,8 +285,8 @@ def _send(
         if not destination.enabled:
             continue
         transformations = around.transformations.of(source, destination.metadata_id)
-        filters = around.filters.of(destination)
-        scope = DestinationScope(destination, filters, around.random, bodies, transformations)
+        filters, triggers = around.filters.of(destination), around.filters.triggers_of(destination)
+        scope = DestinationScope(destination, filters, around.random, bodies, transformations, triggers)
         verdicts = run(TO_DESTINATION, events, scope)
         counts.drop(verdicts.dropped, destination.id)
         dead += [set_aside.to_destination(each, destination.id, counts, around.now_ms) for each in verdicts.failed]

@@ -21,6 +21,7 @@ from mainstem.model.outcome import Stage
 from mainstem.model.ports import NewDelivery
 from mainstem.model.snapshot import DestinationConfig, Snapshot, SourceConfig
 from mainstem.model.transformation import NONE, TransformationSet, transformations_of
+from mainstem.model.trigger import Matches
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -74,7 +75,8 @@ class SourceScope(msgspec.Struct, frozen=True):
 
 class DestinationScope(msgspec.Struct, frozen=True):
     """What the steps to a destination may know. `transformations` are those of the source for destinations of
-    its type. `random` returns a number in [0, 1). `bodies` remembers
+    its type; `triggers` those of its enabled mappings by the mapping's id, None when it has no actions. `random`
+    returns a number in [0, 1). `bodies` remembers
     payloads written already, by identity, so that destinations that get the same one share the work; it holds
     the payloads too, for an identity is only theirs while they live."""
 
@@ -83,6 +85,7 @@ class DestinationScope(msgspec.Struct, frozen=True):
     random: Callable[[], float]
     bodies: dict[int, tuple[dict[str, Any], bytes]]
     transformations: TransformationSet = NONE
+    triggers: Sequence[tuple[str, Matches]] | None = None
 
 
 class Dropped(msgspec.Struct, frozen=True):
@@ -171,8 +174,8 @@ def spread(step: Callable[[Any, Any], Iterable[Any]]) -> Step:
     return Step(step.__name__, _promise(step), apply, spreads=True)
 
 
-def whole(step: Callable[[Sequence[Any], Any], Verdicts]) -> Step:
-    """Lift a function of a batch, one that asks a store. When it fails, the batch is halved until the events
+def whole(step: Callable[[Sequence[Any], Any], Verdicts], *, spreads: bool = False) -> Step:
+    """Lift a function of a batch, such as one that asks a store. When it fails, the batch is halved until the events
     on which it fails stand alone; a store that cannot answer is no fault of the events and goes to the caller.
     """
 
@@ -188,7 +191,7 @@ def whole(step: Callable[[Sequence[Any], Any], Verdicts]) -> Step:
             first, second = apply(batch[:middle], scope), apply(batch[middle:], scope)
             return first.and_then(second)
 
-    return Step(step.__name__, _promise(step), apply)
+    return Step(step.__name__, _promise(step), apply, spreads)
 
 
 def describe(error: Exception) -> str:
