@@ -47,12 +47,6 @@ NOT_YET = {
         createDestinationSubscription getSubscriptionFromDestination listSubscriptionsFromDestination
         removeSubscriptionFromDestination updateSubscriptionForDestination
     """,
-    "Functions": """
-        createFunction createFunctionDeployment createInsertFunctionInstance deleteFunction
-        deleteInsertFunctionInstance getFunction getFunctionVersion getInsertFunctionInstance
-        listFunctionVersions listFunctions listInsertFunctionInstances restoreFunctionVersion updateFunction
-        updateInsertFunctionInstance
-    """,
     "IAM Groups": """
         addPermissionsToUserGroup addUsersToUserGroup createUserGroup deleteUserGroup getUserGroup
         listInvitesFromUserGroup listUserGroups listUsersFromUserGroup removeUsersFromUserGroup

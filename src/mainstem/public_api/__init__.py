@@ -23,6 +23,9 @@ from mainstem.public_api import (
     transformations,
     workspaces,
 )
+from mainstem.public_api.functions import functions as lifecycle_of_functions
+from mainstem.public_api.functions import instances as insert_function_instances
+from mainstem.public_api.functions import versions as versions_of_functions
 from mainstem.public_api.publish import publish_touched
 from mainstem.public_api.sources import connections, lifecycle, schema_settings, write_keys
 from mainstem.public_api.sources import labels as labels_of_sources
@@ -46,6 +49,9 @@ FAMILIES: Final[tuple[Family, ...]] = (
     delivery_metrics.api,
     destination_filters.api,
     transformations.api,
+    lifecycle_of_functions.api,
+    versions_of_functions.api,
+    insert_function_instances.api,
     labels.api,
     audit_trail.api,
     delivery_overview.api,

@@ -161,14 +161,11 @@ def find_destination_metadata(id: str) -> DestinationMetadata | None:
     return _destinations().get(id)
 
 
-def source_metadata(id: str) -> SourceMetadata:
-    """The type of an existing source: `id` is one that the catalogue has, or had when the source was made."""
-    return _sources()[id].metadata
-
-
 def source_platform(id: str) -> str:
-    """Where events come from: "web", "mobile" or "server", for the type of an existing source."""
-    return _sources()[id].platform
+    """Where events come from: "web", "mobile" or "server", for the type of an existing source; what is not in the
+    catalogue is a source function, which runs on a server."""
+    entry = _sources().get(id)
+    return entry.platform if entry else "server"
 
 
 @cache

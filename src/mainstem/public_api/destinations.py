@@ -32,8 +32,9 @@ from sqlalchemy import (
 )
 
 from mainstem.errors import BadRequest, Conflict, InputInvalid, NotFound
-from mainstem.model.snapshot import DestinationConfig, FilterConfig
-from mainstem.public_api import catalog, integration_settings, sources
+from mainstem.model.event import EVENT_TYPES
+from mainstem.model.snapshot import DestinationConfig, FilterConfig, FunctionUse
+from mainstem.public_api import catalog, functions, integration_settings, sources
 from mainstem.public_api.catalog import DestinationMetadata
 from mainstem.public_api.labels import StatusOutput
 from mainstem.rest import audit, rows
@@ -167,8 +168,8 @@ def page_of_source(call: Call, source_id: str, page: Page) -> tuple[list[Destina
 
 def destination_of(call: Call, row: Row[Any]) -> Destination:
     """A row as the caller may see it."""
-    described = _metadata(row)
-    settings = integration_settings.masked(_settings(call.vault, row), described.options)
+    described = _metadata(call.db, row)
+    settings = _masked(call, row, described)
     return Destination(
         id=row.id,
         enabled=row.enabled,
@@ -179,10 +180,24 @@ def destination_of(call: Call, row: Row[Any]) -> Destination:
     )
 
 
-def _metadata(row: Row[Any]) -> DestinationMetadata:
-    described = catalog.find_destination_metadata(row.metadata_id)
+def _metadata(db: Connection, row: Row[Any]) -> DestinationMetadata:
+    described = _find_metadata(db, row.workspace_id, row.metadata_id)
     assert described is not None, f"the catalogue lost {row.metadata_id}"
     return described
+
+
+def _find_metadata(db: Connection, workspace_id: str, metadata_id: str) -> DestinationMetadata | None:
+    """A type of destination: one of the catalogue, or a destination function of the workspace."""
+    described = catalog.find_destination_metadata(metadata_id)
+    return described or functions.find_destination_metadata(db, workspace_id, metadata_id)
+
+
+def _masked(call: Call, row: Row[Any], described: DestinationMetadata) -> dict[str, Any]:
+    settings = _settings(call.vault, row)
+    definitions = functions.find_definitions(call.db, row.workspace_id, row.metadata_id)
+    if definitions is not None:
+        return functions.masked_settings(settings, definitions)
+    return integration_settings.masked(settings, described.options)
 
 
 def _settings(vault: Vault, row: Row[Any]) -> dict[str, Any]:
@@ -217,20 +232,30 @@ def of_source(db: Connection, vault: Vault, source_id: str) -> tuple[Destination
     """The destinations of a source with their secrets and filters, in order of creation, as the data plane
     gets them."""
     query = select(destinations).where(destinations.c.source_id == source_id).order_by(destinations.c.seq)
-    filters = _filters_of_source(db, source_id)
+    filters, inserts = _filters_of_source(db, source_id), functions.inserts_of_source(db, vault, source_id)
     return tuple(
-        DestinationConfig(
-            id=row.id,
-            metadata_id=row.metadata_id,
-            name=_metadata(row).name,
-            enabled=row.enabled,
-            settings={key: value for key, value in settings.items() if key != CONSENT},
-            filters=tuple(filters.get(row.id, ())),
-            event_types=_connector(row.metadata_id).methods,
-            consent_categories=_consent_categories(settings),
-        )
-        for row in db.execute(query)
-        for settings in [_settings(vault, row)]
+        _config(db, vault, row, tuple(filters.get(row.id, ())), inserts.get(row.id))
+        for row in db.execute(query).all()
+    )
+
+
+def _config(
+    db: Connection, vault: Vault, row: Row[Any], filters: tuple[FilterConfig, ...], insert: FunctionUse | None
+) -> DestinationConfig:
+    settings = _settings(vault, row)
+    own = {key: value for key, value in settings.items() if key != CONSENT}
+    function = functions.destination_use(db, row, own)
+    return DestinationConfig(
+        id=row.id,
+        metadata_id=row.metadata_id,
+        name=_metadata(db, row).name,
+        enabled=row.enabled,
+        settings=own,
+        filters=filters,
+        event_types=EVENT_TYPES if function else _connector(row.metadata_id).methods,
+        insert=insert,
+        function=function,
+        consent_categories=_consent_categories(settings),
     )
 
 
@@ -256,14 +281,15 @@ def delete_of_source(call: Call, source_id: str) -> None:
 
 
 def _delete(call: Call, row: Row[Any]) -> None:
-    """Delete a destination with its filters. What goes along with something else is recorded too, though the
-    reference names only the event of what was asked for."""
+    """Delete a destination with its filters and its insert function instance. What goes along with something else is
+    recorded too, though the reference names only the event of what was asked for."""
     filters = destination_filters
     for each in call.db.execute(select(filters).where(filters.c.destination_id == row.id)).all():
         _record(call, "Destination Filter Deleted", "DESTINATION_FILTER", each.id, each.title)
     call.db.execute(delete(filters).where(filters.c.destination_id == row.id))
+    functions.delete_inserts_at(call, row.id)
     call.db.execute(delete(destinations).where(destinations.c.id == row.id))
-    _record(call, "Integration Deleted", "DESTINATION", row.id, _title(row))
+    _record(call, "Integration Deleted", "DESTINATION", row.id, _title(call, row))
 
 
 def _record(call: Call, event: str, resource_type: str, resource_id: str, resource_name: str) -> None:
@@ -280,9 +306,9 @@ def _record(call: Call, event: str, resource_type: str, resource_id: str, resour
     )
 
 
-def _title(row: Row[Any]) -> str:
+def _title(call: Call, row: Row[Any]) -> str:
     """What the audit trail calls a destination: its name, else that of its type."""
-    return row.name or _metadata(row).name
+    return row.name or _metadata(call.db, row).name
 
 
 # ---- rules
@@ -309,10 +335,15 @@ def _instances(call: Call, source_id: str, metadata_id: str) -> Select[Any]:
     return own.where(destinations.c.metadata_id == metadata_id)
 
 
-def _check_settings(described: DestinationMetadata, settings: Mapping[str, Any]) -> None:
+def _check_settings(call: Call, described: DestinationMetadata, settings: Mapping[str, Any]) -> None:
     """Raises InputInvalid for a value that is not of its option's type, or that the connector cannot use."""
-    faults = _type_faults(described, settings) + _consent_faults(settings.get(CONSENT))
-    faults = faults or _connector(described.id).faults({key: settings[key] for key in settings if key != CONSENT})
+    own = {key: value for key, value in settings.items() if key != CONSENT}
+    definitions = functions.find_definitions(call.db, call.workspace_id, described.id)
+    faults = _consent_faults(settings.get(CONSENT))
+    if definitions is not None:
+        faults += functions.setting_faults(own, definitions)
+    else:
+        faults = _type_faults(described, settings) + faults or _connector(described.id).faults(own)
     if faults:
         raise InputInvalid(faults)
 
@@ -352,7 +383,7 @@ def _new_parents(call: Call, body: CreateDestinationInput) -> DestinationMetadat
         sources.one(call, body.source_id)
     except NotFound as error:
         faults.append(("sourceId", f'"sourceId" names no source: {error}'))
-    described = catalog.find_destination_metadata(body.metadata_id)
+    described = _find_metadata(call.db, call.workspace_id, body.metadata_id)
     if described is None or described.status == "UNAVAILABLE":
         faults.append(("metadataId", f'"metadataId" names no destination of the catalog: {body.metadata_id}'))
     if faults or described is None:
@@ -375,7 +406,7 @@ def create_destination(call: Call, body: CreateDestinationInput) -> DestinationO
     """Create Destination"""
     described, name = _new_parents(call, body), given(body.name, None)
     settings = integration_settings.merged({}, body.settings, described.options)
-    _check_settings(described, settings)
+    _check_settings(call, described, settings)
     _check_count(call, body.source_id, described)
     _check_name(call, body.source_id, described.id, name)
     destination_id = hex_id()
@@ -392,7 +423,7 @@ def create_destination(call: Call, body: CreateDestinationInput) -> DestinationO
     )
     call.touch(body.source_id)
     row = one(call, destination_id)
-    call.record("Integration Created", "DESTINATION", destination_id, _title(row))
+    call.record("Integration Created", "DESTINATION", destination_id, _title(call, row))
     return DestinationOutput(destination=destination_of(call, row))
 
 
@@ -413,7 +444,7 @@ def update_destination(call: Call, destination_id: str, body: UpdateDestinationI
         call.db.execute(update(destinations).where(destinations.c.id == row.id).values(changes))
         call.touch(row.source_id)
     if row.enabled and not changes.get("enabled", True):
-        call.record("Integration Disabled", "DESTINATION", row.id, _title(row))
+        call.record("Integration Disabled", "DESTINATION", row.id, _title(call, row))
     return DestinationOutput(destination=destination_of(call, one(call, destination_id)))
 
 
@@ -426,9 +457,9 @@ def _changes(call: Call, row: Row[Any], body: UpdateDestinationInput) -> dict[st
     if body.enabled is not UNSET:
         changes["enabled"] = body.enabled
     if body.settings is not UNSET:
-        described = _metadata(row)
+        described = _metadata(call.db, row)
         settings = integration_settings.merged(_settings(call.vault, row), body.settings, described.options)
-        _check_settings(described, settings)
+        _check_settings(call, described, settings)
         changes["settings"] = call.vault.seal(msgspec.json.encode(settings), row.id)
     return changes
 

@@ -19,10 +19,11 @@ _MAX_DEPTH: Final = 64
 _INTEGERS: Final = range(-(2**63), 2**64)  # what every reader of a publication can hold
 
 
-def masked(settings: Mapping[str, Any], options: Sequence[Option]) -> dict[str, Any]:
-    """`settings` as they are sent out. An empty secret stays empty; one of four characters or less shows none."""
+def masked(settings: Mapping[str, Any], options: Sequence[Option], *, shown: int = _SHOWN) -> dict[str, Any]:
+    """`settings` as they are sent out: of a secret the last `shown` characters. An empty one stays empty, one that
+    is not longer shows none. With `shown` 0 a secret that is no text is masked too."""
     secrets = _secrets(options)
-    return {key: _mask(value) if key in secrets else value for key, value in settings.items()}
+    return {key: _mask(value, shown) if key in secrets else value for key, value in settings.items()}
 
 
 def merged(stored: Mapping[str, Any], sent: Mapping[str, Any], options: Sequence[Option]) -> dict[str, Any]:
@@ -43,10 +44,12 @@ def _secrets(options: Sequence[Option]) -> set[str]:
     return {option.name for option in options if option.type == "password"}
 
 
-def _mask(value: Any) -> Any:
+def _mask(value: Any, shown: int) -> Any:
+    if not shown:
+        return value if value in (None, "") else _BULLETS
     if not isinstance(value, str) or not value:
         return value
-    return _BULLETS + (value[-_SHOWN:] if len(value) > _SHOWN else "")
+    return _BULLETS + (value[-shown:] if len(value) > shown else "")
 
 
 def _is_mask(value: Any) -> bool:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import msgspec
 from sqlalchemy import Column, Connection, Integer, LargeBinary, String, Table, delete, func, insert, select
 
-from mainstem.model.snapshot import Published, SourceConfig
-from mainstem.public_api import catalog, destinations, transformations
+from mainstem.model.snapshot import FUNCTION_PREFIX, Published, SourceConfig
+from mainstem.public_api import catalog, destinations, functions, transformations
 from mainstem.public_api.sources.source import settings_of, sources, write_keys_of
 from mainstem.rest.operation import Call
 from mainstem.rest.rows import metadata
@@ -32,6 +32,8 @@ def publish_touched(call: Call) -> None:
 
 def config_of(db: Connection, vault: Vault, id: str) -> Published | None:
     """What is to be published under this id, from the control tables; None when it is gone."""
+    if id.startswith(FUNCTION_PREFIX):
+        return functions.config_of(db, vault, id.removeprefix(FUNCTION_PREFIX))
     return source_config(db, vault, id)
 
 
@@ -48,6 +50,7 @@ def source_config(db: Connection, vault: Vault, source_id: str) -> SourceConfig 
     row = db.execute(select(sources).where(sources.c.id == source_id)).one_or_none()
     if row is None:
         return None
+    settings = settings_of(vault, row)
     return SourceConfig(
         id=source_id,
         workspace_id=row.workspace_id,
@@ -57,7 +60,9 @@ def source_config(db: Connection, vault: Vault, source_id: str) -> SourceConfig 
         platform=catalog.source_platform(row.metadata_id),
         enabled=row.enabled,
         write_keys=tuple(write_keys_of(db, [source_id]).get(source_id, [])),
-        settings=settings_of(vault, row),
+        settings=settings,
         destinations=destinations.of_source(db, vault, source_id),
         transformations=transformations.of_source(db, vault, source_id),
+        insert=functions.inserts_of_source(db, vault, source_id).get(source_id),
+        function=functions.source_use(db, row, settings),
     )

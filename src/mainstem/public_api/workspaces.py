@@ -68,6 +68,11 @@ def find_first(db: Connection) -> Workspace | None:
     return None if row is None else Workspace(id=row.id, slug=row.slug, name=row.name)
 
 
+def name_of(db: Connection, workspace_id: str) -> str:
+    """The name of an existing workspace."""
+    return str(db.execute(select(workspaces.c.name).where(workspaces.c.id == workspace_id)).scalar_one())
+
+
 @api.operation("GET /", needs=Needs.WORKSPACE_MEMBER)
 def get_workspace(call: Call) -> WorkspaceOutput:
     """Get Workspace"""

@@ -20,10 +20,12 @@ class Needs(enum.Enum):
     WORKSPACE_MEMBER = "Workspace Member"
     SOURCE_READ = "Source Read-only"
     SOURCE_ADMIN = "Source Admin"
+    FUNCTION_READ = "Function Read-only"
+    FUNCTION_ADMIN = "Function Admin"
     WORKSPACE_OWNER = "Workspace Owner"
 
 
-_MEMBER_HAS: Final = frozenset({Needs.WORKSPACE_MEMBER, Needs.SOURCE_READ})
+_MEMBER_HAS: Final = frozenset({Needs.WORKSPACE_MEMBER, Needs.SOURCE_READ, Needs.FUNCTION_READ})
 
 
 def may(token: Token, needs: Needs) -> bool:

@@ -13,13 +13,16 @@ from msgspec import Meta
 from sqlalchemy import Row, delete, insert, update
 
 from mainstem.errors import InputInvalid
-from mainstem.public_api import catalog, destinations, integration_settings, transformations
+from mainstem.public_api import destinations, functions, integration_settings, transformations
 from mainstem.public_api.labels import StatusOutput, source_labels
 from mainstem.public_api.sources import schema_settings
 from mainstem.public_api.sources.source import (
     Source,
     SourceOutput,
+    check_settings,
     deleted_sources,
+    find_metadata,
+    metadata_of,
     one,
     settings_of,
     source_of,
@@ -79,11 +82,12 @@ class SourcesOutput(Wire, frozen=True):
 @api.operation("POST /sources", status=201, needs=Needs.SOURCE_ADMIN, audit="Source Created")
 def create_source(call: Call, body: CreateSourceInput) -> SourceOutput:
     """Create Source"""
-    described = catalog.find_source_metadata(body.metadata_id)
+    described = find_metadata(call, body.metadata_id)
     if described is None:
         raise InputInvalid([("metadataId", f'"metadataId" names no source of the catalog: {body.metadata_id}')])
     source_id, name = base58_id(), body.name or body.slug
     settings = integration_settings.merged({}, body.settings or {}, described.options)
+    check_settings(call, described.id, settings)
     with _unique_slug(body.slug):
         call.db.execute(
             insert(sources).values(
@@ -98,6 +102,7 @@ def create_source(call: Call, body: CreateSourceInput) -> SourceOutput:
         )
     if not described.is_cloud_event_source:
         add_write_key(call.db, source_id)
+    functions.deploy_first_version(call, described.id)
     call.record("Source Created", "SOURCE", source_id, name)
     call.touch(source_id)
     return SourceOutput(source=source_of(call, source_id))
@@ -125,8 +130,9 @@ def update_source(call: Call, source_id: str, body: UpdateSourceInput) -> Source
     """Update Source"""
     row = one(call, source_id)
     before = settings_of(call.vault, row)
-    options = catalog.source_metadata(row.metadata_id).options
-    settings = integration_settings.merged(before, body.settings or {}, options)
+    settings = integration_settings.merged(before, body.settings or {}, metadata_of(call, row).options)
+    if body.settings is not UNSET:
+        check_settings(call, row.metadata_id, settings)
     changes = _changes(row, body)
     _record_changes(call, row, changes, settings != before)
     if settings != before:
@@ -166,6 +172,7 @@ def delete_source(call: Call, source_id: str) -> StatusOutput:
     row = one(call, source_id)
     destinations.delete_of_source(call, source_id)
     transformations.delete_of_source(call, source_id)
+    functions.delete_inserts_at(call, source_id)
     schema_settings.delete_of_source(call.db, source_id)
     call.db.execute(delete(source_labels).where(source_labels.c.source_id == source_id))
     call.db.execute(delete(write_keys).where(write_keys.c.source_id == source_id))

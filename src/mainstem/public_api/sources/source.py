@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import Boolean, Column, Connection, Integer, LargeBinary, Row, Select, String, Table, select
 
-from mainstem.public_api import catalog, integration_settings
+from mainstem.errors import InputInvalid
+from mainstem.public_api import catalog, functions, integration_settings
 from mainstem.public_api.labels import Label, label_of, labels, source_labels
 from mainstem.rest import rows
 from mainstem.rest.operation import Call
@@ -96,11 +97,40 @@ def sources_of(call: Call, found: Sequence[Row[Any]]) -> list[Source]:
     ids = [row.id for row in found]
     keys = write_keys_of(call.db, ids) if call.may(Needs.SOURCE_ADMIN) else {}
     marks = labels_of(call, ids)
-    return [_source(call.vault, row, keys.get(row.id, []), marks.get(row.id, [])) for row in found]
+    return [_source(call, row, keys.get(row.id, []), marks.get(row.id, [])) for row in found]
 
 
-def _source(vault: Vault, row: Row[Any], keys: list[str], marks: list[Label]) -> Source:
-    described = catalog.source_metadata(row.metadata_id)
+def find_metadata(call: Call, metadata_id: str) -> catalog.SourceMetadata | None:
+    """A type of source: one of the catalogue, or a source function of the workspace."""
+    described = catalog.find_source_metadata(metadata_id)
+    return described or functions.find_source_metadata(call.db, call.workspace_id, metadata_id)
+
+
+def metadata_of(call: Call, row: Row[Any]) -> catalog.SourceMetadata:
+    """The type of an existing source."""
+    described = find_metadata(call, row.metadata_id)
+    assert described is not None, f"the catalogue lost {row.metadata_id}"
+    return described
+
+
+def check_settings(call: Call, metadata_id: str, settings: dict[str, Any]) -> None:
+    """Raises InputInvalid for settings that a source function could not use; those of other types are free."""
+    definitions = functions.find_definitions(call.db, call.workspace_id, metadata_id)
+    faults = [] if definitions is None else functions.setting_faults(settings, definitions)
+    if faults:
+        raise InputInvalid(faults)
+
+
+def _masked(call: Call, row: Row[Any], described: catalog.SourceMetadata) -> dict[str, Any]:
+    settings = settings_of(call.vault, row)
+    definitions = functions.find_definitions(call.db, call.workspace_id, row.metadata_id)
+    if definitions is not None:
+        return functions.masked_settings(settings, definitions)
+    return integration_settings.masked(settings, described.options)
+
+
+def _source(call: Call, row: Row[Any], keys: list[str], marks: list[Label]) -> Source:
+    described = metadata_of(call, row)
     return Source(
         id=row.id,
         slug=row.slug,
@@ -109,7 +139,7 @@ def _source(vault: Vault, row: Row[Any], keys: list[str], marks: list[Label]) ->
         workspace_id=row.workspace_id,
         enabled=row.enabled,
         write_keys=keys,
-        settings=integration_settings.masked(settings_of(vault, row), described.options),
+        settings=_masked(call, row, described),
         labels=marks,
     )
 
