@@ -29,11 +29,12 @@ class ListedOutcomes:
         type: str = "track",
         name: str = "",
         version: str = "",
+        subscription_id: str = "",
         count: int = 1,
         retries: int = 0,
     ) -> None:
         """Count `count` events that were received in `minute` (Unix time / 60)."""
-        key = OutcomeKey(minute, source_id, destination_id, stage, reason, type, name, version)
+        key = OutcomeKey(minute, source_id, destination_id, stage, reason, type, name, version, subscription_id)
         self.outcomes.append((key, count, retries))
 
     def counts(self, query: OutcomeQuery) -> list[OutcomeCount]:

@@ -225,8 +225,31 @@ class TestReasons:
         assert (reply.status, reply.fields) == (422, ["filter.discardReason"])
 
 
+class TestMappings:
+    @pytest.fixture(autouse=True)
+    def deliveries(self, outcomes: ListedOutcomes, source_id: str, destination_id: str) -> None:
+        for mapping, count in (("s1", 2), ("s2", 5)):
+            outcomes.add(
+                NOW - 1, source_id, Stage.SUCCESSFUL_DELIVERY, destination_id=destination_id, count=count,
+                subscription_id=mapping,
+            )  # fmt: skip
+
+    def test_deliveries_are_filtered_by_mapping(self, api: Api, source_id: str, destination_id: str) -> None:
+        for mapping, count in (("s1", 2), ("s2", 5), ("s3", 0)):
+            chosen = f"&filter.subscriptionId.0={mapping}"
+            reply = ask(api, DELIVERED, source_id, destinationConfigId=destination_id, extra=chosen)
+            assert reply.data["total"] == count
+
+    def test_deliveries_are_grouped_by_mapping(self, api: Api, source_id: str, destination_id: str) -> None:
+        reply = ask(api, DELIVERED, source_id, destinationConfigId=destination_id, groupBy="subscriptionId")
+        assert [item["total"] for item in reply.data["dataset"]] == [5, 2]
+
+    def test_a_source_has_no_mappings(self, api: Api, source_id: str) -> None:
+        assert ask(api, RECEIVED, source_id, groupBy="subscriptionId").fields == ["groupBy[0]"]
+
+
 class TestDimensionsWithoutValues:
-    @pytest.mark.parametrize("name", ["subscriptionId", "activationId", "audienceId", "spaceId"])
+    @pytest.mark.parametrize("name", ["activationId", "audienceId", "spaceId"])
     def test_grouping_changes_nothing_and_filtering_finds_nothing(
         self, api: Api, outcomes: ListedOutcomes, source_id: str, destination_id: str, name: str
     ) -> None:

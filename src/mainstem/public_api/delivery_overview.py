@@ -1,11 +1,12 @@
 """Delivery overview: how many events of a source ended at each stage, over time.
 
 An event is counted in the minute in which it was received, whatever became of it later. Dimensions of the
-answer's items are there only when they were grouped by. `subscriptionId`, `activationId`, `audienceId` and
-`spaceId` are dimensions without a key in the published answer, and no destination that exists here has any of
-them: to group by one changes nothing, to filter by one finds nothing.
+answer's items are there only when they were grouped by. `subscriptionId` has no key in the published answer: to
+group by it makes an item for each mapping without naming it, to filter by it tells which. No destination that
+exists here has an `activationId`, `audienceId` or `spaceId`: to group by one changes nothing, to filter by one finds
+nothing.
 Source: Public API reference, tag "Delivery Overview" (6 operations); judgements: 404 for an unknown source or
-destination, and what the four dimensions without values do.
+destination, and what the four dimensions without a key do.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ COUNTED: Final[Mapping[str, str]] = {
     "eventType": "event_type",
     "discardReason": "reason",
     "appVersion": "app_version",
+    "subscriptionId": "subscription_id",
 }
 """Dimensions that outcomes are counted by, and the field of OutcomeKey."""
 _RETRIED: Final = frozenset({Stage.FAILED_DELIVERY, Stage.SUCCESSFUL_DELIVERY})
