@@ -81,6 +81,7 @@ def fires(text: str, event: dict[str, Any]) -> bool:
         ("properties.plan = pro", TRACK, True),
         ('properties.empty = ""', TRACK, True),
         ("event = an", {"event": "a"}, True),  # the end of the text cuts what might have become `and`
+        ('type = "track" OR event = "A"', TRACK, False),  # skipped, and without an operator it is and
         ('type = "track"and event = "A"', TRACK, True),  # the last quote begins another text, which is skipped
         # numbers
         ("properties.total = 20", TRACK, True),
@@ -187,6 +188,7 @@ def test_what_is_no_trigger_is_refused_with_a_reason(text: str) -> None:
         ('event like "Order"', "no operator"),
         ("event = null", "null"),
         ('type = "trak"', "alias, group, identify"),
+        ('type = "track" and event == "Order"', "where a value should be"),
         ('type = "track" and type = "page"', "all of its conditions"),
         ('properties.total > "much"', "no number"),
         ('type = "track" and ()', "all of its conditions"),
@@ -224,6 +226,7 @@ def test_a_trigger_that_may_fire_has_no_fault(text: str) -> None:
         ('type = "track" and anonymousId = "a"', 1),
         ("type = \"track\" or type = 'page'", 1),
         ('type = "track"and event = "A"', 1),
+        ('type = "track" AND event = "A"', 1),
         ('type = "track" and !contains(event, "A")', 0),
     ],
 )

@@ -92,6 +92,7 @@ _SIGNED: Final = re.compile(r"[-+0-9][0-9.]*")
 _ENDS: Final = frozenset({"", " ", "\t", "\n", ",", "]", ")"})  # "" is the end of the text
 _AFTER_WORD: Final = _ENDS | frozenset(".(=!")
 _PUNCTUATION: Final = {".": "dot", "[": "bracket", "]": "bracket", ",": "comma", "(": "open", ")": "close"}
+_NO_VALUES: Final = frozenset([*_PUNCTUATION, "=", "!=", "!", "<", "<=", ">", ">=", "and", "or"])
 _RESERVED: Final = {"a": ("and", "conditional"), "o": ("or", "conditional"), "n": ("null", "null")}
 
 
@@ -247,8 +248,8 @@ def _parsed(tokens: Iterator[_Token], notes: list[str]) -> _Node:
         if token.kind == "word" and token.value.partition(".")[0] in _FIELDS:
             nodes += _comparison(token.value, tokens)
         elif token.kind == "word":
-            is_skipping = True
-            notes.append(f"{token.value} is no field that a trigger can test; the condition on it is skipped")
+            is_skipping = token.value.lower() not in ("and", "or")
+            notes.append(_note_on(token.value))
         elif token.kind == "open":
             nodes.append(_parsed(iter(_within(tokens)), notes))
         elif token.kind == "conditional":
@@ -261,6 +262,12 @@ def _parsed(tokens: Iterator[_Token], notes: list[str]) -> _Node:
     if len(nodes) > 1:
         return _Group(conditionals[-1] if conditionals else "and", tuple(nodes))
     return nodes[0] if nodes else None
+
+
+def _note_on(word: str) -> str:
+    if word.lower() in ("and", "or"):
+        return f"{word} is skipped: and and or are written in small letters"
+    return f"{word} is no field that a trigger can test; the condition on it is skipped"
 
 
 def _within(tokens: Iterator[_Token]) -> list[_Token]:
@@ -588,6 +595,8 @@ def _impossible(condition: _Condition) -> str:
         return f"{operator!r} after {name} is no operator"
     if raw == _END.value and operator == "=":
         return f"the value that {name} is compared with is missing"
+    if raw in _NO_VALUES and operator == "=":
+        return f"{name} is compared with {raw}, where a value should be"
     if raw.startswith("'") and operator in ("=", "contains", "starts_with", "ends_with"):
         return f'{raw} is in single quotes, which are part of the text; write "{raw[1:-1]}"'
     if raw == "null" and operator == "=":
