@@ -88,11 +88,6 @@ NOT_YET = {
     "Spaces": """
         batchQueryMessagingSubscriptionsForSpace getSpace listSpaces replaceMessagingSubscriptionsInSpaces
     """,
-    "Tracking Plans": """
-        addSourceToTrackingPlan createTrackingPlan deleteTrackingPlan getTrackingPlan
-        listRulesFromTrackingPlan listSourcesFromTrackingPlan listTrackingPlans removeRulesFromTrackingPlan
-        removeSourceFromTrackingPlan replaceRulesInTrackingPlan updateRulesInTrackingPlan updateTrackingPlan
-    """,
     "Warehouses": """
         addConnectionFromSourceToWarehouse createValidationInWarehouse createWarehouse deleteWarehouse
         getConnectionStateFromWarehouse getWarehouse listConnectedSourcesFromWarehouse listWarehouses

@@ -172,6 +172,8 @@ class Stand:
             api.post("/sources", {"slug": slug, "enabled": True, "metadataId": "IqDTy1TpoU"}).data["source"]
             for slug in ("site", "other")
         )
+        plan = api.post("/tracking-plans", {"name": "Plan", "type": "LIVE"}).data["trackingPlan"]
+        api.post(f"/tracking-plans/{plan['id']}/sources", {"sourceId": source["id"]})
         new = {"sourceId": source["id"], "metadataId": "54521fdc25e721e32a72ef04", "settings": {}}
         destination = api.post("/destinations", new).data["destination"]
         new = {"sourceId": source["id"], "title": "t", "if": "all", "actions": [{"type": "DROP"}], "enabled": True}

@@ -338,7 +338,10 @@ class TestSources:
         track(server, connection.write_key)
 
     def test_the_printed_schema_settings_work_but_for_a_forwarding_to_nowhere(self, owner: Caller) -> None:
-        path = f"/sources/{new_source(owner)['id']}/settings"
+        source_id = new_source(owner)["id"]
+        path = f"/sources/{source_id}/settings"
+        plan = owner.data("POST", "/tracking-plans", {"name": "Printed", "type": "LIVE"})["trackingPlan"]
+        owner.data("POST", f"/tracking-plans/{plan['id']}/sources", {"sourceId": source_id})
         other = new_source(owner)["id"]
         errors = owner.refused(422, "PATCH", path, PRINTED_SETTINGS)
         assert [each["field"] for each in errors] == ["forwardingBlockedEventsTo"]

@@ -8,6 +8,7 @@ judgements.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
@@ -29,17 +30,11 @@ Fault = tuple[str, str]
 Schema = dict[str, Any] | bool
 
 _DIALECTS: Final = re.compile(r"https?://json-schema\.org/(draft-0[467]/)?schema#?")
+_LEAST, _MOST = -(2**63), 2**64 - 1
 _NO_TYPE: Final = "must be array, boolean, integer, null, number, object or string, or an array of them, each once"
 _APPLICATORS: Final = (
-    "additionalItems",
-    "additionalProperties",
-    "contains",
-    "propertyNames",
-    "not",
-    "if",
-    "then",
-    "else",
-)
+    "additionalItems", "additionalProperties", "contains", "propertyNames", "not", "if", "then", "else",
+)  # fmt: skip
 _LISTS: Final = ("allOf", "anyOf", "oneOf")
 _MAPS: Final = ("properties", "patternProperties", "definitions", "$defs")
 _ASSERTIONS: Final = frozenset({
@@ -139,6 +134,9 @@ def _oversize(json_schema: dict[str, Any]) -> list[Fault]:
     level: list[Any] = [json_schema]
     for _ in range(MAX_DEPTH):
         level = [inner for each in level for inner in _inside(each)]
+        large = next((each for each in level if isinstance(each, int) and not _LEAST <= each <= _MOST), None)
+        if large is not None:
+            return [("", "holds a whole number of more than 64 bits")]
     if level:
         return [("", f"nests deeper than {MAX_DEPTH} levels")]
     size = len(msgspec.json.encode(json_schema))
@@ -177,6 +175,7 @@ def _patterns(schema: Schema) -> Iterator[tuple[tuple[str, ...], str]]:
         yield from ((("patternProperties", name), name) for name in schema.get("patternProperties", {}))
 
 
+@functools.lru_cache(maxsize=1024)
 def _pattern_fault(pattern: str) -> str | None:
     try:
         compile_rule({"pattern": pattern})

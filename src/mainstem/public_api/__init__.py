@@ -29,6 +29,8 @@ from mainstem.public_api.functions import versions as versions_of_functions
 from mainstem.public_api.publish import publish_touched
 from mainstem.public_api.sources import connections, lifecycle, schema_settings, write_keys
 from mainstem.public_api.sources import labels as labels_of_sources
+from mainstem.public_api.tracking_plans import plans, rules
+from mainstem.public_api.tracking_plans import sources as sources_of_plans
 from mainstem.rest.dispatch import Database, Dispatcher
 from mainstem.rest.ids import base58_id
 from mainstem.rest.limits import Limiter
@@ -49,6 +51,9 @@ FAMILIES: Final[tuple[Family, ...]] = (
     delivery_metrics.api,
     destination_filters.api,
     transformations.api,
+    plans.api,
+    rules.api,
+    sources_of_plans.api,
     lifecycle_of_functions.api,
     versions_of_functions.api,
     insert_function_instances.api,

@@ -8,9 +8,11 @@ from __future__ import annotations
 import msgspec
 from sqlalchemy import Column, Connection, Integer, LargeBinary, String, Table, delete, func, insert, select
 
-from mainstem.model.snapshot import FUNCTION_PREFIX, Published, SourceConfig
+from mainstem.model.snapshot import FUNCTION_PREFIX, PLAN_PREFIX, Published, SourceConfig
 from mainstem.public_api import catalog, destinations, functions, transformations
+from mainstem.public_api.sources import schema_settings
 from mainstem.public_api.sources.source import settings_of, sources, write_keys_of
+from mainstem.public_api.tracking_plans import rules
 from mainstem.rest.operation import Call
 from mainstem.rest.rows import metadata
 from mainstem.vault import Vault
@@ -34,6 +36,8 @@ def config_of(db: Connection, vault: Vault, id: str) -> Published | None:
     """What is to be published under this id, from the control tables; None when it is gone."""
     if id.startswith(FUNCTION_PREFIX):
         return functions.config_of(db, vault, id.removeprefix(FUNCTION_PREFIX))
+    if id.startswith(PLAN_PREFIX):
+        return rules.config_of(db, id)
     return source_config(db, vault, id)
 
 
@@ -62,6 +66,8 @@ def source_config(db: Connection, vault: Vault, source_id: str) -> SourceConfig 
         write_keys=tuple(write_keys_of(db, [source_id]).get(source_id, [])),
         settings=settings,
         destinations=destinations.of_source(db, vault, source_id),
+        tracking_plan_id=row.tracking_plan_id or "",
+        schema=schema_settings.controls_of(db, source_id),
         transformations=transformations.of_source(db, vault, source_id),
         insert=functions.inserts_of_source(db, vault, source_id).get(source_id),
         function=functions.source_use(db, row, settings),

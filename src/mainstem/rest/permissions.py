@@ -22,10 +22,14 @@ class Needs(enum.Enum):
     SOURCE_ADMIN = "Source Admin"
     FUNCTION_READ = "Function Read-only"
     FUNCTION_ADMIN = "Function Admin"
+    TRACKING_PLAN_READ = "Tracking Plan Read-only"
+    TRACKING_PLAN_ADMIN = "Tracking Plan Admin"
     WORKSPACE_OWNER = "Workspace Owner"
 
 
-_MEMBER_HAS: Final = frozenset({Needs.WORKSPACE_MEMBER, Needs.SOURCE_READ, Needs.FUNCTION_READ})
+_MEMBER_HAS: Final = frozenset(
+    {Needs.WORKSPACE_MEMBER, Needs.SOURCE_READ, Needs.FUNCTION_READ, Needs.TRACKING_PLAN_READ}
+)
 
 
 def may(token: Token, needs: Needs) -> bool:

@@ -49,6 +49,14 @@ FORWARDING = ["forwardingViolationsTo", "forwardingBlockedEventsTo"]
 
 
 @pytest.fixture
+def url(api: Api, source: dict[str, Any]) -> str:
+    """The path of the source, connected to a tracking plan."""
+    plan = api.post("/tracking-plans", {"name": "Plan", "type": "LIVE"}).data["trackingPlan"]
+    api.post(f"/tracking-plans/{plan['id']}/sources", {"sourceId": source["id"]})
+    return f"/sources/{source['id']}"
+
+
+@pytest.fixture
 def other(api: Api) -> str:
     """The id of a second source."""
     body = {"slug": "other", "enabled": True, "metadataId": "iUM16Md8P2"}
@@ -133,6 +141,49 @@ def test_forwarding_without_a_source_is_an_error_on_that_field(
 def test_a_source_does_not_forward_to_itself(api: Api, source: dict[str, Any], url: str) -> None:
     reply = api.patch(f"{url}/settings", dict.fromkeys(FORWARDING, source["id"]))
     assert (reply.status, reply.fields) == (422, FORWARDING)
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({"track": {"commonEventOnViolations": "BLOCK"}}, "track.commonEventOnViolations"),
+        (
+            {"track": {"allowUnplannedEvents": False, "allowEventOnViolations": True}},
+            "track.allowEventOnViolations",
+        ),
+        (
+            {"identify": {"allowTraitsOnViolations": False}, "group": {"commonEventOnViolations": "Allow"}},
+            "group.commonEventOnViolations, identify.allowTraitsOnViolations",
+        ),
+        ({"forwardingViolationsTo": "OTHER"}, "forwardingViolationsTo"),
+    ],
+)
+def test_a_source_without_a_plan_has_no_settings_about_violations(
+    api: Api, source: dict[str, Any], other: str, body: dict[str, Any], fields: str
+) -> None:
+    body = {name: other if value == "OTHER" else value for name, value in body.items()}
+    reply = api.patch(f"/sources/{source['id']}/settings", body)
+    message = f"Source is not connected to a tracking plan: fields '{fields}' cannot be updated"
+    assert (reply.status, reply.messages) == (400, [message])
+    assert settings(api, f"/sources/{source['id']}") == OPEN
+
+
+def test_what_is_unplanned_can_be_settled_before_there_is_a_plan(api: Api, source: dict[str, Any]) -> None:
+    body = {
+        "track": {"allowUnplannedEvents": False, "allowUnplannedEventProperties": False},
+        "identify": {"allowUnplannedTraits": False},
+        "group": {"allowUnplannedTraits": False},
+    }
+    reply = api.patch(f"/sources/{source['id']}/settings", body)
+    assert reply.status == 200
+    assert reply.data["settings"] == {name: OPEN[name] | changed for name, changed in body.items()}
+
+
+def test_the_settings_go_back_to_the_defaults_with_the_plan(api: Api, source: dict[str, Any], url: str) -> None:
+    api.patch(f"{url}/settings", PRINTED)
+    plan_id = api.get(url).data["trackingPlanId"]
+    assert api.delete(f"/tracking-plans/{plan_id}/sources?sourceId={source['id']}").status == 200
+    assert settings(api, url) == OPEN
 
 
 def test_a_deleted_source_is_no_target_any_more(api: Api, url: str, other: str) -> None:

@@ -111,7 +111,9 @@ def create_source(call: Call, body: CreateSourceInput) -> SourceOutput:
 @api.operation("GET /sources/{sourceId}", needs=Needs.SOURCE_READ)
 def get_source(call: Call, source_id: str) -> GetSourceOutput:
     """Get Source"""
-    return GetSourceOutput(source=source_of(call, source_id), tracking_plan_id=None)
+    return GetSourceOutput(
+        source=source_of(call, source_id), tracking_plan_id=one(call, source_id).tracking_plan_id
+    )
 
 
 @api.operation("GET /sources", needs=Needs.SOURCE_READ)
@@ -173,11 +175,13 @@ def delete_source(call: Call, source_id: str) -> StatusOutput:
     destinations.delete_of_source(call, source_id)
     transformations.delete_of_source(call, source_id)
     functions.delete_inserts_at(call, source_id)
-    schema_settings.delete_of_source(call.db, source_id)
+    schema_settings.delete_of_source(call, source_id)
     call.db.execute(delete(source_labels).where(source_labels.c.source_id == source_id))
     call.db.execute(delete(write_keys).where(write_keys.c.source_id == source_id))
     call.db.execute(delete(sources).where(sources.c.id == source_id))
     call.db.execute(insert(deleted_sources).values(id=source_id, workspace_id=call.workspace_id))
     call.record("Source Deleted", "SOURCE", source_id, row.name)
     call.touch(source_id)
+    if row.tracking_plan_id is not None:
+        call.touch(row.tracking_plan_id)
     return StatusOutput()

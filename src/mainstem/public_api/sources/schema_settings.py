@@ -1,20 +1,22 @@
 """Schema settings: what a source does with events that are not in its tracking plan, or break it.
 
-They are kept for every source, and have their effect while a tracking plan is connected
-(docs/decisions/0008-schema-settings-before-a-plan.md).
+What is planned can be said of every source; what to do with violations, and where to forward, of one with a tracking
+plan alone. All of it acts while a plan is connected, and goes back to the defaults when it is disconnected
+(docs/decisions/0011-schema-settings-need-a-plan.md).
 Source: Public API reference, "Update Schema Settings in Source", its troubleshooting section included.
 """
 
 from __future__ import annotations
 
 import enum
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Final, Self, TypeVar
 
 import msgspec
 from msgspec import Meta, structs
 from sqlalchemy import Column, Connection, String, Table, delete, insert, select, update
 
-from mainstem.errors import InputInvalid
+from mainstem.errors import BadRequest, InputInvalid
+from mainstem.model.snapshot import SchemaControls
 from mainstem.public_api.sources.source import one, sources, visible
 from mainstem.rest.operation import Call, Family
 from mainstem.rest.permissions import Needs
@@ -30,6 +32,11 @@ schema_settings = Table(
     Column("forwarding_violations_to", String),
     Column("forwarding_blocked_events_to", String),
 )
+WITHOUT_PLAN: Final = frozenset(
+    {"allow_unplanned_events", "allow_unplanned_event_properties", "allow_unplanned_traits"}
+)
+"""What can be set while a source has no tracking plan."""
+
 SourceId = Annotated[str, Meta(min_length=1)]
 Block = TypeVar("Block", bound=Wire)
 
@@ -142,7 +149,9 @@ def update_schema_settings_in_source(
     call: Call, source_id: str, body: UpdateSchemaSettingsInput
 ) -> SchemaSettingsOutput:
     """Update Schema Settings in Source"""
-    one(call, source_id)
+    row = one(call, source_id)
+    if row.tracking_plan_id is None:
+        _check_without_plan(body)
     _check_forwarding(call, source_id, body)
     before = settings_of(call.db, source_id)
     after = SchemaSettings(
@@ -152,7 +161,9 @@ def update_schema_settings_in_source(
         forwarding_violations_to=body.forwarding_violations_to,
         forwarding_blocked_events_to=body.forwarding_blocked_events_to,
     )
-    _write(call.db, source_id, after)
+    if after != before:
+        _write(call.db, source_id, after)
+        call.touch(source_id)
     return SchemaSettingsOutput(source_id=source_id, settings=after)
 
 
@@ -169,11 +180,55 @@ def settings_of(db: Connection, source_id: str) -> SchemaSettings:
     )
 
 
-def delete_of_source(db: Connection, source_id: str) -> None:
-    """Forget the settings of a source that goes away, and switch off what others forward to it."""
+def controls_of(db: Connection, source_id: str) -> SchemaControls:
+    """The settings of a source as the data plane reads them."""
+    settings = settings_of(db, source_id)
+    track, identify, group = settings.track, settings.identify, settings.group
+    return SchemaControls(
+        allow_unplanned_events=track.allow_unplanned_events,
+        allow_unplanned_event_properties=track.allow_unplanned_event_properties,
+        allow_event_on_violations=track.allow_event_on_violations,
+        allow_properties_on_violations=track.allow_properties_on_violations,
+        track_common=track.common_event_on_violations.value,
+        allow_unplanned_identify_traits=identify.allow_unplanned_traits,
+        allow_identify_traits_on_violations=identify.allow_traits_on_violations,
+        identify_common=identify.common_event_on_violations.value,
+        allow_unplanned_group_traits=group.allow_unplanned_traits,
+        allow_group_traits_on_violations=group.allow_traits_on_violations,
+        group_common=group.common_event_on_violations.value,
+        forwarding_violations_to=settings.forwarding_violations_to or "",
+        forwarding_blocked_events_to=settings.forwarding_blocked_events_to or "",
+    )
+
+
+def reset(db: Connection, source_id: str) -> None:
+    """Go back to the defaults."""
     db.execute(delete(schema_settings).where(schema_settings.c.source_id == source_id))
+
+
+def delete_of_source(call: Call, source_id: str) -> None:
+    """Forget the settings of a source that goes away, and switch off what others forward to it."""
+    reset(call.db, source_id)
     for column in (schema_settings.c.forwarding_violations_to, schema_settings.c.forwarding_blocked_events_to):
-        db.execute(update(schema_settings).where(column == source_id).values({column: None}))
+        for other in call.db.execute(select(schema_settings.c.source_id).where(column == source_id)).scalars().all():
+            call.touch(other)
+        call.db.execute(update(schema_settings).where(column == source_id).values({column: None}))
+
+
+def _check_without_plan(body: UpdateSchemaSettingsInput) -> None:
+    """Raises BadRequest for what only a source with a tracking plan has."""
+    blocks = {"group": body.group, "identify": body.identify, "track": body.track}
+    sent = [(f"{name}.", block) for name, block in blocks.items()] + [("", body)]
+    refused = [
+        path + field.encode_name
+        for path, block in sent
+        for field in structs.fields(block)
+        if field.name not in {*WITHOUT_PLAN, *blocks} and getattr(block, field.name) is not UNSET
+    ]
+    if refused:
+        names = ", ".join(refused)
+        message = f"Source is not connected to a tracking plan: fields '{names}' cannot be updated"
+        raise BadRequest(message, field=refused[0])
 
 
 def _changed(block: Block, sent: Wire) -> Block:

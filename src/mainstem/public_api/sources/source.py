@@ -32,6 +32,7 @@ sources = Table(
     Column("metadata_id", String, nullable=False),
     Column("enabled", Boolean, nullable=False),
     Column("settings", LargeBinary, nullable=False),
+    Column("tracking_plan_id", String),  # at most one plan
 )
 write_keys = Table(
     "write_keys",
