@@ -14,7 +14,7 @@ from mainstem.rest.query import Kinds, parse_query
 PAGINATION = Kinds(objects=frozenset({"pagination"}))
 FILTER = Kinds(objects=frozenset({"filter"}), lists=frozenset({"filter.eventName"}))
 GROUP_BY = Kinds(lists=frozenset({"groupBy"}), comma_separated=frozenset({"groupBy"}))
-RULES = Kinds(lists=frozenset({"rules"}))
+RULES = Kinds(lists=frozenset({"rules"}), records=frozenset({"rules"}))
 EMAILS = Kinds(lists=frozenset({"emails"}))
 PAGE = {"pagination": {"count": "3", "cursor": "Mw=="}}
 
@@ -76,6 +76,32 @@ def test_arrays_of_objects_are_read_from_python_which_prints_a_literal() -> None
     query = "rules={'type': 'TRACK', 'key': 'A', 'version': 1}&rules={'type': 'IDENTIFY', 'version': 2}"
     first, second = parse_query(query, RULES)["rules"]
     assert (first, second) == ({"type": "TRACK", "key": "A", "version": 1}, {"type": "IDENTIFY", "version": 2})
+
+
+@given(st.lists(st.tuples(st.text(), st.integers() | st.floats(allow_nan=False, allow_infinity=False)), min_size=1))
+def test_arrays_of_objects_are_read_from_python_models_which_print_themselves(rules: list[tuple[str, float]]) -> None:
+    printed = [f"type='TRACK' key={key!r} version={version!r}" for key, version in rules]
+    query = "&".join(f"rules={quote(each)}" for each in printed)
+    expected = [{"type": "TRACK", "key": key, "version": version} for key, version in rules]
+    assert parse_query(query, RULES) == {"rules": expected}
+
+
+def test_a_printed_model_without_a_key_has_none() -> None:
+    printed = "type='IDENTIFY' key=None version=2.0"
+    assert parse_query(f"rules={quote(printed)}", RULES) == {
+        "rules": [{"type": "IDENTIFY", "key": None, "version": 2.0}]
+    }
+
+
+@pytest.mark.parametrize("name", ["[1]", '{"a": 1}', "{}", "a='b'", "[Amplitude] Start", "1", "a,b", "x.y[z]", ""])
+@pytest.mark.parametrize("field", ["rules[0][key]", "rules.0[key]", "rules[0].key"])
+def test_a_field_of_an_object_in_an_array_is_text_whatever_it_looks_like(name: str, field: str) -> None:
+    assert parse_query(f"{field}={quote(name)}", RULES) == {"rules": [{"key": name}]}
+
+
+@pytest.mark.parametrize("text", ["type='TRACK'key='A'", "type='TRACK", "type=TRACK'", "type", "=1", "a=b c"])
+def test_what_no_python_model_prints_stays_text(text: str) -> None:
+    assert parse_query(f"rules={quote(text)}", RULES) == {"rules": [text]}
 
 
 @pytest.mark.parametrize(

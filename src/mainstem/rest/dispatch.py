@@ -250,17 +250,19 @@ def _kinds(shape: Any) -> Kinds:
     lists: set[str] = set()
     objects: set[str] = set()
     words: set[str] = set()
+    records: set[str] = set()
     for field in _fields(shape):
         name = field.encode_name
         for kind in _alternatives(field.type):
             if isinstance(kind, (inspect.ListType, inspect.VarTupleType)):
                 lists.add(name)
                 words |= {name} if isinstance(kind.item_type, (inspect.LiteralType, inspect.EnumType)) else set()
+                records |= {name} if isinstance(kind.item_type, inspect.StructType) else set()
             elif isinstance(kind, (inspect.StructType, inspect.DictType)):
                 objects.add(name)
             if isinstance(kind, inspect.StructType):
                 lists |= {f"{name}.{each}" for each in _kinds(kind.cls).lists}
-    return Kinds(frozenset(lists), frozenset(objects), frozenset(words))
+    return Kinds(frozenset(lists), frozenset(objects), frozenset(words), frozenset(records))
 
 
 def _fields(shape: Any) -> Sequence[inspect.Field]:

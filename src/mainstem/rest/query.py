@@ -5,6 +5,7 @@
     repeated                                  userIds=a&userIds=b       Python
     JSON        pagination={"count": 3}       filter={"eventName": []}  Python (objects)
     literal     rules={'type': 'TRACK'}       repeated                  Python (arrays of objects)
+    printed     rules=type='TRACK' version=1  repeated                  Python (arrays of objects, as models)
     commas                                    groupBy=a,b               the reference's wording
 
 Source: Public API reference, "Pagination"; the query encoders of the SDKs for Go, TypeScript and Python.
@@ -13,6 +14,7 @@ Source: Public API reference, "Pagination"; the query encoders of the SDKs for G
 from __future__ import annotations
 
 import ast
+import re
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
@@ -23,15 +25,18 @@ from mainstem.errors import BadRequest
 _MAX_PARAMETERS: Final = 20_000  # 2,000 rules of a tracking plan at three keys each, and room
 _MAX_DEPTH: Final = 8
 _MAX_INDEX_DIGITS: Final = 6
+_PRINTED: Final = re.compile(r"""(\w+)=('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s'"]+)(?:\s|\Z)""", re.DOTALL)
 
 
 class Kinds(msgspec.Struct, frozen=True):
     """Which parameters are what: `lists` and `objects` by name, `lists` also within an object
-    ("filter.eventName"); `comma_separated` are lists of words that hold no comma themselves."""
+    ("filter.eventName"); `comma_separated` are lists of words that hold no comma themselves, `records` lists of
+    objects."""
 
     lists: frozenset[str] = frozenset()
     objects: frozenset[str] = frozenset()
     comma_separated: frozenset[str] = frozenset()
+    records: frozenset[str] = frozenset()
 
 
 def parse_query(query: str, kinds: Kinds) -> dict[str, Any]:
@@ -43,8 +48,7 @@ def parse_query(query: str, kinds: Kinds) -> dict[str, Any]:
     root: dict[str, Any] = {}
     for raw_name, _, raw_value in pairs:
         path, text = _path(unquote_plus(raw_name)), unquote_plus(raw_value)
-        structured = path[0] in kinds.lists or path[0] in kinds.objects
-        _put(root, path, _value(text) if structured else text, merge=path[0] in kinds.objects)
+        _put(root, path, _read(path, text, kinds), merge=path[0] in kinds.objects)
     result = {name: _listed(value) for name, value in root.items()}
     for name in kinds.lists:
         _make_list(result, name.split("."), split=name in kinds.comma_separated)
@@ -57,6 +61,23 @@ def _path(name: str) -> list[str]:
     if len(parts) > _MAX_DEPTH:
         raise BadRequest(f"a query parameter nests deeper than {_MAX_DEPTH}")
     return parts if parts[0] else [name]
+
+
+def _read(path: list[str], text: str, kinds: Kinds) -> Any:
+    """What a parameter's text stands for. A field of a record, such as the name of an event, is always text: it
+    may well begin with a bracket."""
+    if path[0] in kinds.records:
+        whole = len(path) == 1 or (len(path) == 2 and path[1].isdigit())
+        return _record(text) if whole else text
+    return _value(text) if path[0] in kinds.lists or path[0] in kinds.objects else text
+
+
+def _record(text: str) -> Any:
+    """An object, be it JSON, a Python dict, or a Python model as it prints itself: type='TRACK' version=1"""
+    found, end = {}, 0
+    while match := _PRINTED.match(text, end):
+        found[match[1]], end = _literal(match[2]), match.end()
+    return found if found and end == len(text) else _value(text)
 
 
 def _value(text: str) -> Any:
