@@ -43,10 +43,6 @@ NOT_YET = {
         createCloudSourceRegulation createSourceRegulation createWorkspaceRegulation getRegulation
         listRegulationsFromSource listSuppressions listWorkspaceRegulations
     """,
-    "Destinations": """
-        createDestinationSubscription getSubscriptionFromDestination listSubscriptionsFromDestination
-        removeSubscriptionFromDestination updateSubscriptionForDestination
-    """,
     "IAM Groups": """
         addPermissionsToUserGroup addUsersToUserGroup createUserGroup deleteUserGroup getUserGroup
         listInvitesFromUserGroup listUserGroups listUsersFromUserGroup removeUsersFromUserGroup

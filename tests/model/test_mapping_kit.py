@@ -114,6 +114,11 @@ def test_what_the_runner_would_fail_on_is_refused_with_its_path(value: Any, expe
         assert part in message
 
 
+def test_an_integer_has_at_most_64_bits() -> None:
+    assert mapping_kit.faults({"f": [2**64 - 1]}) == []
+    assert mapping_kit.faults({"f": [2**64]}) == [("f[0]", "must be a safe number")]
+
+
 def test_every_fault_is_named() -> None:
     found = mapping_kit.faults({"a": {"@x": 1}, "b": PATH, "c": {"@path": 5}})
     assert [path for path, _ in found] == ["a", "c.@path"]

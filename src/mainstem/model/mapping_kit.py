@@ -34,6 +34,8 @@ DISABLED_FILTERS: Final = frozenset(
     }
 )
 
+_INTEGERS: Final = range(-(2**63), 2**64)  # what every reader of a publication can hold
+
 Fault = tuple[str, str]
 """The path of a value, as `properties.items[0].@path`, and what is wrong with it."""
 Check = Callable[[Any, str], Iterator[Fault]]
@@ -69,6 +71,8 @@ def _value(value: Any, path: str) -> Iterator[Fault]:
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _value(item, f"{path}[{index}]")
+    elif isinstance(value, int) and value not in _INTEGERS:
+        yield path, "must be a safe number"
 
 
 def _object(value: Mapping[str, Any], path: str) -> Iterator[Fault]:

@@ -29,6 +29,7 @@ from mainstem.public_api.functions import versions as versions_of_functions
 from mainstem.public_api.publish import publish_touched
 from mainstem.public_api.sources import connections, lifecycle, schema_settings, write_keys
 from mainstem.public_api.sources import labels as labels_of_sources
+from mainstem.public_api.subscriptions import lifecycle as lifecycle_of_subscriptions
 from mainstem.public_api.tracking_plans import plans, rules
 from mainstem.public_api.tracking_plans import sources as sources_of_plans
 from mainstem.rest.dispatch import Database, Dispatcher
@@ -49,6 +50,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     connections.api,
     destinations.api,
     delivery_metrics.api,
+    lifecycle_of_subscriptions.api,
     destination_filters.api,
     transformations.api,
     plans.api,

@@ -33,8 +33,8 @@ from sqlalchemy import (
 
 from mainstem.errors import BadRequest, Conflict, InputInvalid, NotFound
 from mainstem.model.event import EVENT_TYPES
-from mainstem.model.snapshot import DestinationConfig, FilterConfig, FunctionUse
-from mainstem.public_api import catalog, functions, integration_settings, sources
+from mainstem.model.snapshot import DestinationConfig, FilterConfig, FunctionUse, SubscriptionConfig
+from mainstem.public_api import catalog, functions, integration_settings, sources, subscriptions
 from mainstem.public_api.catalog import DestinationMetadata
 from mainstem.public_api.labels import StatusOutput
 from mainstem.rest import audit, rows
@@ -233,18 +233,25 @@ def of_source(db: Connection, vault: Vault, source_id: str) -> tuple[Destination
     gets them."""
     query = select(destinations).where(destinations.c.source_id == source_id).order_by(destinations.c.seq)
     filters, inserts = _filters_of_source(db, source_id), functions.inserts_of_source(db, vault, source_id)
+    mappings = subscriptions.of_source(db, vault, source_id)
     return tuple(
-        _config(db, vault, row, tuple(filters.get(row.id, ())), inserts.get(row.id))
+        _config(db, vault, row, tuple(filters.get(row.id, ())), inserts.get(row.id), mappings.get(row.id, ()))
         for row in db.execute(query).all()
     )
 
 
 def _config(
-    db: Connection, vault: Vault, row: Row[Any], filters: tuple[FilterConfig, ...], insert: FunctionUse | None
+    db: Connection,
+    vault: Vault,
+    row: Row[Any],
+    filters: tuple[FilterConfig, ...],
+    insert: FunctionUse | None,
+    mappings: tuple[SubscriptionConfig, ...],
 ) -> DestinationConfig:
     settings = _settings(vault, row)
     own = {key: value for key, value in settings.items() if key != CONSENT}
     function = functions.destination_use(db, row, own)
+    connector = _find_connector(row.metadata_id)
     return DestinationConfig(
         id=row.id,
         metadata_id=row.metadata_id,
@@ -252,7 +259,8 @@ def _config(
         enabled=row.enabled,
         settings=own,
         filters=filters,
-        event_types=EVENT_TYPES if function else _connector(row.metadata_id).methods,
+        event_types=connector.methods if connector else EVENT_TYPES,
+        subscriptions=None if function or connector else mappings,
         insert=insert,
         function=function,
         consent_categories=_consent_categories(settings),
@@ -281,12 +289,13 @@ def delete_of_source(call: Call, source_id: str) -> None:
 
 
 def _delete(call: Call, row: Row[Any]) -> None:
-    """Delete a destination with its filters and its insert function instance. What goes along with something else is
-    recorded too, though the reference names only the event of what was asked for."""
+    """Delete a destination with its filters, subscriptions and insert function instance. What goes along with
+    something else is recorded too, though the reference names only the event of what was asked for."""
     filters = destination_filters
     for each in call.db.execute(select(filters).where(filters.c.destination_id == row.id)).all():
         _record(call, "Destination Filter Deleted", "DESTINATION_FILTER", each.id, each.title)
     call.db.execute(delete(filters).where(filters.c.destination_id == row.id))
+    subscriptions.delete_of_destination(call, row.id)
     functions.delete_inserts_at(call, row.id)
     call.db.execute(delete(destinations).where(destinations.c.id == row.id))
     _record(call, "Integration Deleted", "DESTINATION", row.id, _title(call, row))
@@ -343,7 +352,7 @@ def _check_settings(call: Call, described: DestinationMetadata, settings: Mappin
     if definitions is not None:
         faults += functions.setting_faults(own, definitions)
     else:
-        faults = _type_faults(described, settings) + faults or _connector(described.id).faults(own)
+        faults = _type_faults(described, settings) + faults or _connector_faults(described.id, own)
     if faults:
         raise InputInvalid(faults)
 
@@ -370,10 +379,20 @@ def _consent_faults(consent: Any) -> Faults:
     return [(f"{field}.categories", f'"{field}.categories" must be an array of ids of categories')]
 
 
-def _connector(metadata_id: str) -> Connector:
+def _connector_faults(metadata_id: str, settings: Mapping[str, Any]) -> Faults:
+    from mainstem.destinations.actions import catalogue  # as below
+
+    connector, definition = _find_connector(metadata_id), catalogue.find_definition(metadata_id)
+    if connector is not None:
+        return connector.faults(settings)
+    return catalogue.faults(definition, settings) if definition is not None else []
+
+
+def _find_connector(metadata_id: str) -> Connector | None:
+    """The connector of a type that is built in; None for one with actions, and for a function."""
     from mainstem.destinations import CONNECTORS  # brings an HTTP client along; idle memory stays small without
 
-    return CONNECTORS[metadata_id]
+    return CONNECTORS.get(metadata_id)
 
 
 def _new_parents(call: Call, body: CreateDestinationInput) -> DestinationMetadata:

@@ -1,0 +1,165 @@
+"""When subscriptions of models run: strategies and their configurations, kept and echoed to the letter.
+
+A client of the contract tries the four shapes of a configuration with unknown keys forbidden, so a configuration is
+stored with the keys of its strategy and no others, and MANUAL has none.
+Source: Public API reference, "ReverseEtlScheduleDefinition"; judgements: 422 for what does not fit its strategy.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import zoneinfo
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from mainstem.errors import InputInvalid
+from mainstem.rest.wire import UNSET, Faults, Unset, Wire, decode
+
+INTERVALS: Final = ("15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d")
+LEAST_MINUTES: Final = 15
+Timezone = Annotated[str, Meta(min_length=1)]
+
+
+class Periodic(Wire, frozen=True):
+    """Every so often."""
+
+    interval: Literal["15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d"]
+
+
+class SpecificDays(Wire, frozen=True):
+    """At full hours of days of the week, 0 being Sunday."""
+
+    days: list[Annotated[int, Meta(ge=0, le=6)]]
+    hours: list[Annotated[int, Meta(ge=0, le=23)]]
+    timezone: Timezone
+
+
+class Cron(Wire, frozen=True):
+    """Five fields: minute, hour, day of the month, month, day of the week."""
+
+    spec: str
+    timezone: Timezone
+
+
+class DbtCloud(Wire, frozen=True):
+    """After a job of dbt Cloud."""
+
+    job_id: str
+    account_id: str
+
+
+CONFIGS: Final[Mapping[str, type[Wire]]] = {
+    "PERIODIC": Periodic,
+    "SPECIFIC_DAYS": SpecificDays,
+    "CRON": Cron,
+    "DBT_CLOUD": DbtCloud,
+}
+
+
+class ScheduleInput(Wire, frozen=True):
+    """A schedule as sent."""
+
+    strategy: Literal["PERIODIC", "SPECIFIC_DAYS", "CRON", "DBT_CLOUD", "MANUAL"]
+    config: dict[str, Any] | Unset | None = UNSET
+
+
+class Schedule(Wire, frozen=True):
+    """A schedule as kept; MANUAL has no `config`."""
+
+    strategy: str
+    config: dict[str, Any] | Unset = UNSET
+
+
+def checked(sent: ScheduleInput, path: str) -> Schedule:
+    """The schedule to be kept. Raises InputInvalid, the fields under `path`."""
+    shape = CONFIGS.get(sent.strategy)
+    if shape is None:
+        if sent.config:
+            raise InputInvalid([(f"{path}.config", f'"{path}.config" is not allowed for {sent.strategy}')])
+        return Schedule(strategy=sent.strategy)
+    if isinstance(sent.config, Unset) or sent.config is None:
+        raise InputInvalid([(f"{path}.config", f'"{path}.config" is required for {sent.strategy}')])
+    try:
+        config = decode(sent.config, shape)
+    except InputInvalid as error:
+        raise InputInvalid(
+            [(f"{path}.config.{each.field}", _prefixed(each.message, f"{path}.config.")) for each in error.faults]
+        ) from None
+    faults = _faults(config, f"{path}.config")
+    if faults:
+        raise InputInvalid(faults)
+    return Schedule(strategy=sent.strategy, config=msgspec.to_builtins(config))
+
+
+def _prefixed(message: str, path: str) -> str:
+    return message.replace('"', f'"{path}', 1)
+
+
+def _faults(config: Wire, path: str) -> Faults:
+    found: Faults = []
+    timezone = getattr(config, "timezone", None)
+    if timezone is not None and not _is_timezone(timezone):
+        found.append((f"{path}.timezone", f'"{path}.timezone" must be a time zone such as America/New_York'))
+    if isinstance(config, Cron) and (fault := _cron_fault(config.spec)):
+        found.append((f"{path}.spec", f'"{path}.spec" {fault}'))
+    return found
+
+
+def _is_timezone(name: str) -> bool:
+    known = zoneinfo.available_timezones()
+    return name in known if known else bool(re.fullmatch(r"[A-Za-z0-9_+/-]+", name))
+
+
+# ---- cron
+
+_RANGES: Final = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
+_NAMES: Final = {
+    3: "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC",
+    4: "SUN MON TUE WED THU FRI SAT",
+}
+_PART: Final = re.compile(r"(\*|\d+(?:-\d+)?)(?:/(\d+))?", re.ASCII)
+
+
+def _cron_fault(spec: str) -> str:
+    """What is wrong with a cron expression; "" when it can be kept."""
+    fields = spec.split()
+    if len(fields) != len(_RANGES):
+        return "must have five fields: minute, hour, day of the month, month, day of the week"
+    values = [_cron_values(_numbered(field, index), *_RANGES[index]) for index, field in enumerate(fields)]
+    if not all(values):
+        wrong = next(field for field, found in zip(fields, values, strict=True) if not found)
+        return f"has a field that cannot be read: {wrong}"
+    minutes = sorted(values[0])
+    around = [*minutes, minutes[0] + 60]
+    if len(minutes) > 1 and min(after - before for before, after in itertools.pairwise(around)) < LEAST_MINUTES:
+        return f"must let at least {LEAST_MINUTES} minutes pass between two runs"
+    return ""
+
+
+def _numbered(field: str, index: int) -> str:
+    """A field with the names of months or days as numbers."""
+    first = _RANGES[index][0]
+    for number, name in enumerate(_NAMES.get(index, "").split(), first):
+        field = re.sub(rf"\b{name}\b", str(number), field, flags=re.IGNORECASE)
+    return field
+
+
+def _cron_values(field: str, least: int, most: int) -> set[int]:
+    """The values that a field stands for; empty when it cannot be read."""
+    values: set[int] = set()
+    for part in field.split(","):
+        found = _PART.fullmatch(part)
+        if found is None:
+            return set()
+        low, _, high = found[1].partition("-")
+        start = least if low == "*" else int(low)
+        end = most if low == "*" else int(high or (most if found[2] else low))
+        step = int(found[2] or 1)
+        if not least <= start <= end <= most or step < 1:
+            return set()
+        values.update(range(start, end + 1, step))
+    return values
