@@ -481,7 +481,7 @@ def _compiled_condition(condition: _Condition) -> Matches:
     if path is None:
         if condition.operator == "=":
             text = _text(condition.value)
-            return lambda event: bool(event.get(field) == text)
+            return lambda event: event.get(field) == text
         test = make(condition.value)
         return lambda event: test(event.get(field))
     test = make(condition.value)
@@ -513,12 +513,12 @@ def _many_keys(field: str, path: Sequence[str], test: Test) -> Matches:
 
 def _equals(value: Any) -> Test:
     text = _text(value)
-    return lambda actual: bool(actual == text)
+    return lambda actual: actual == text
 
 
 def _differs(value: Any) -> Test:
     text = _text(value)
-    return lambda actual: bool(actual != text)
+    return lambda actual: actual != text
 
 
 def _numeric(holds: Callable[[float, float], bool]) -> Callable[[Any], Test]:
