@@ -21,6 +21,8 @@ from granian.server.embed import Server
 from mainstem import __version__, public_api, tracking_api
 from mainstem.delivery import deliver, process
 from mainstem.delivery.equipment import equipped
+from mainstem.destinations import oauth
+from mainstem.destinations.actions import catalogue
 from mainstem.engines.sqlite_control import FILE as CONTROL_FILE
 from mainstem.engines.sqlite_control import Migration, SqliteControl
 from mainstem.engines.sqlite_events import SqliteEventLog
@@ -30,8 +32,9 @@ from mainstem.engines.sqlite_snapshot import SqliteSnapshotStore
 from mainstem.engines.sqlite_tokens import SqliteTokens
 from mainstem.errors import MainstemError, SettingsError
 from mainstem.model.snapshot import LiveSnapshot
-from mainstem.public_api import labels, workspaces
+from mainstem.public_api import labels, reference, workspaces
 from mainstem.public_api.http import PublicApi
+from mainstem.public_api.oauth import OAuthPages
 from mainstem.rest import audit, tokens
 from mainstem.rest.tokens import Access
 from mainstem.serve import FolderLock, Part, Supervisor, free_addresses
@@ -59,6 +62,7 @@ def serve(settings: Settings) -> int:
 
 def _serve(settings: Settings) -> None:
     public_api.check_overrides(settings)
+    oauth.read_clients(settings.oauth_clients)  # what is wrong there must not end one process again and again
     api, tracking = free_addresses({"--api": settings.api, "--tracking": settings.tracking})
     vault = open_vault(settings.data, settings.secret_key)
     secret = prepare(settings, vault)
@@ -116,8 +120,15 @@ def open_snapshot(settings: Settings, vault: Vault) -> LiveSnapshot:
 def run_public_api(settings: Settings, address: Address, vault: Vault, stop: threading.Event) -> None:
     """The life of the Public API's process."""
     control, flow = SqliteControl(settings.data), open_flow(settings)
-    dispatcher = public_api.build(settings, control, vault, flow.outcomes, utc_now)
-    app = PublicApi(dispatcher, max_request_bytes=settings.max_request_bytes)
+    kept = SqliteTokens(settings.data, vault.seal, vault.open)
+    catalogue.use(settings.packages_folder)
+    dispatcher = public_api.build(settings, control, vault, flow.outcomes, utc_now, kept)
+    authorization = OAuthPages(
+        control, vault, oauth.read_clients(settings.oauth_clients), kept, utc_now,
+        base_url=settings.public_api_url, has_tls=settings.tls_cert is not None,
+    )  # fmt: skip
+    pages = (reference.page, authorization.page)
+    app = PublicApi(dispatcher, max_request_bytes=settings.max_request_bytes, pages=pages)
     asyncio.run(_serve_http(settings, address, app, Interfaces.ASGINL, stop))
 
 
@@ -146,7 +157,13 @@ def run_delivery(settings: Settings, vault: Vault, share: tuple[int, int], stop:
         SqliteFunctionLog(settings.data, vault),
         SqliteTokens(settings.data, vault.seal, vault.open),
     )
-    equipment = equipped(settings, snapshot, function_log, tokens, lambda _metadata_id: None)
+    clients = oauth.read_clients(settings.oauth_clients)
+
+    def client(metadata_id: str) -> dict[str, Any] | None:
+        known = clients.get(metadata_id)
+        return known.for_runner() if known is not None else None
+
+    equipment = equipped(settings, snapshot, function_log, tokens, client)
     deliver.run(open_flow(settings, log.wake).queue, snapshot, settings, share, stop, equipment)
 
 

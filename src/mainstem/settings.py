@@ -106,6 +106,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "names; for trials and tests."
         ),
     ] = ""
+    oauth_clients: Annotated[
+        Path | None,
+        Meta(description="File that says by which OAuth clients destinations are authorized; see operations.md."),
+    ] = None
+    public_api_url: Annotated[
+        str,
+        Meta(description="URL by which browsers reach the Public API (OAuth); default: the request's own host."),
+    ] = ""
     event_log_max_bytes: Annotated[
         int, Meta(ge=0, description="Processed requests kept on the event log, in bytes; the oldest go first.")
     ] = 1024 * 1024 * 1024
@@ -131,6 +139,7 @@ METAVARS: Final = {
     "data": "DIR", "api": "HOST:PORT", "tracking": "HOST:PORT", "workers": "N", "tls_cert": "FILE",
     "tls_key": "FILE", "allow_private": "CIDR,…", "trusted_proxies": "CIDR,…", "rate_limits": "on|off",
     "strict_write_keys": "on|off", "packages": "DIR", "divert_to": "URL",
+    "oauth_clients": "FILE", "public_api_url": "URL",
     "rate_limit_overrides": "NAME=N,…", "public_tracking_url": "URL",
 }  # fmt: skip
 ENVIRONMENT_ONLY: Final = frozenset({"owner_token", "secret_key"})  # a flag would show in the process list
@@ -187,7 +196,7 @@ def _parse(name: str, text: str) -> Any:
         return _parse_switch(text)
     if isinstance(default, Address):
         return parse_address(text)
-    if name in {"data", "tls_cert", "tls_key", "packages"}:
+    if name in {"data", "tls_cert", "tls_key", "packages", "oauth_clients"}:
         return Path(text).expanduser()
     if name in {"allow_private", "trusted_proxies"}:
         return _parse_networks(text)

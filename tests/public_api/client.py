@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import msgspec
 from contract.validator import check_reply
 from mainstem import public_api
 from mainstem.engines.sqlite_control import SqliteControl
-from mainstem.model.ports import OutcomeCount, OutcomeQuery, OutcomeStore, UserCount
+from mainstem.model.ports import OAuthTokens, OutcomeCount, OutcomeQuery, OutcomeStore, UserCount
 from mainstem.public_api import labels, workspaces
 from mainstem.rest import tokens
 from mainstem.rest.dispatch import Request
@@ -64,14 +64,21 @@ class Reply(msgspec.Struct):
 class Api:
     """An instance with one workspace, an owner token and a member token. Time stands still until `pass_time`."""
 
-    def __init__(self, folder: Path, outcomes: OutcomeStore | None = None, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        outcomes: OutcomeStore | None = None,
+        settings: Settings | None = None,
+        tokens: Callable[[Vault], OAuthTokens] | None = None,
+    ) -> None:
         self.database = SqliteControl(folder)
         self.database.migrate()
         self.vault = Vault(b"k" * 32)
         self.now = START
         settings = settings or Settings(rate_limits=False)
         store = outcomes or NoOutcomes()
-        self.dispatcher = public_api.build(settings, self.database, self.vault, store, lambda: self.now)
+        kept = tokens(self.vault) if tokens else None
+        self.dispatcher = public_api.build(settings, self.database, self.vault, store, lambda: self.now, kept)
         with self.database.transaction(writes=True) as db:
             self.workspace = workspaces.create(db, "Acme", "acme", "owner@localhost", START)
             labels.add_default_labels(db, self.workspace.id)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from collections.abc import Callable
 from typing import Final
 
-from mainstem.errors import SettingsError
-from mainstem.model.ports import OutcomeStore
+from mainstem.errors import EngineUnavailable, SettingsError
+from mainstem.model.ports import OAuthTokens, OutcomeStore
 from mainstem.public_api import (
     api_calls,
     audit_trail,
@@ -35,10 +36,11 @@ from mainstem.public_api.tracking_plans import sources as sources_of_plans
 from mainstem.rest.dispatch import Database, Dispatcher
 from mainstem.rest.ids import base58_id
 from mainstem.rest.limits import Limiter
-from mainstem.rest.operation import Family
+from mainstem.rest.operation import Call, Family
 from mainstem.settings import Settings
 from mainstem.vault import Vault
 
+log: Final = logging.getLogger("mainstem.public_api")
 FAMILIES: Final[tuple[Family, ...]] = (
     workspaces.api,
     testing.api,
@@ -78,9 +80,23 @@ def check_overrides(settings: Settings) -> None:
 
 
 def build(
-    settings: Settings, database: Database, vault: Vault, outcomes: OutcomeStore, clock: Callable[[], dt.datetime]
+    settings: Settings,
+    database: Database,
+    vault: Vault,
+    outcomes: OutcomeStore,
+    clock: Callable[[], dt.datetime],
+    tokens: OAuthTokens | None = None,
 ) -> Dispatcher:
-    """The Public API without HTTP."""
+    """The Public API without HTTP; `tokens` of destinations that are deleted are forgotten."""
+
+    def forget(call: Call) -> None:
+        for destination_id in sorted(call.forgotten):
+            try:
+                if tokens is not None:
+                    tokens.forget(destination_id)
+            except EngineUnavailable as error:  # they lie sealed, and nothing asks for them any more
+                log.warning("tokens of the deleted destination %s remain: %s", destination_id, error)
+
     limiter = Limiter(settings.default_rate_limit, settings.rate_limit_overrides, enforced=settings.rate_limits)
     return Dispatcher(
         FAMILIES,
@@ -90,4 +106,5 @@ def build(
         outcomes=outcomes,
         clock=clock,
         before_commit=publish_touched,
+        after_commit=forget,
     )

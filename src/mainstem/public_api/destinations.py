@@ -296,6 +296,7 @@ def _delete(call: Call, row: Row[Any]) -> None:
         _record(call, "Destination Filter Deleted", "DESTINATION_FILTER", each.id, each.title)
     call.db.execute(delete(filters).where(filters.c.destination_id == row.id))
     subscriptions.delete_of_destination(call, row.id)
+    call.forget(row.id)
     functions.delete_inserts_at(call, row.id)
     call.db.execute(delete(destinations).where(destinations.c.id == row.id))
     _record(call, "Integration Deleted", "DESTINATION", row.id, _title(call, row))

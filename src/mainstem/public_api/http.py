@@ -6,7 +6,7 @@ Never sends a CORS header: the API is for servers. Source: Public API reference,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from mainstem.rest.dispatch import Answer, Dispatcher, Request
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Page = Callable[[Request], Answer | None]
 
 THREADS: Final = 8
 READ_PAST_BYTES: Final = 64 * 1024 * 1024  # of a body that is too large, for clients that send all before they read
@@ -28,8 +29,11 @@ class ClientLeft(Exception):
 class PublicApi:
     """The ASGI app. Operations run in threads, since they wait for the disk."""
 
-    def __init__(self, dispatcher: Dispatcher, *, max_request_bytes: int) -> None:
-        self._dispatcher, self._max_request_bytes = dispatcher, max_request_bytes
+    def __init__(
+        self, dispatcher: Dispatcher, *, max_request_bytes: int, pages: Sequence[Page] = (reference.page,)
+    ) -> None:
+        """`pages` are asked first, in order: what stands beside the API on the same server."""
+        self._dispatcher, self._max_request_bytes, self._pages = dispatcher, max_request_bytes, pages
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="operation")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -47,7 +51,11 @@ class PublicApi:
         await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else answer.body})
 
     def _serve(self, request: Request) -> Answer:
-        return reference.page(request) or self._dispatcher.serve(request)
+        for page in self._pages:
+            answer = page(request)
+            if answer is not None:
+                return answer
+        return self._dispatcher.serve(request)
 
     async def _request(self, scope: Scope, receive: Receive) -> Request:
         headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]]

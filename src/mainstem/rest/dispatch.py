@@ -106,9 +106,12 @@ class Dispatcher:
         outcomes: OutcomeStore,
         clock: Callable[[], dt.datetime],
         before_commit: Callable[[Call], None],
+        after_commit: Callable[[Call], None] = lambda _call: None,
     ) -> None:
+        """`after_commit` never raises: what was answered is done."""
         self._database, self._vault, self._limiter = database, vault, limiter
-        self._outcomes, self._clock, self._before_commit = outcomes, clock, before_commit
+        self._outcomes, self._clock = outcomes, clock
+        self._before_commit, self._after_commit = before_commit, after_commit
         self._routes = _routes(families)
 
     def serve(self, request: Request) -> Answer:
@@ -165,6 +168,7 @@ class Dispatcher:
             result = operation.handler(call, *arguments)
             self._before_commit(call)
             body = msgspec.json.encode({"data": result})  # before the commit: no 5xx may follow one
+        self._after_commit(call)
         return Answer(operation.status, headers | {"Content-Type": media_type}, body)
 
     def _authenticated(self, request: Request) -> Token:

@@ -82,6 +82,7 @@ class Call:
         self.headers = headers
         self.workspace_id = token.workspace_id
         self.touched: set[str] = set()
+        self.forgotten: set[str] = set()
 
     def may(self, needs: Needs) -> bool:
         """Whether the caller has a power beyond what the operation asks for."""
@@ -91,6 +92,10 @@ class Call:
         """The data plane must see this source, tracking plan or function (under the id that it is published by)
         anew: it is published in this transaction."""
         self.touched.add(id)
+
+    def forget(self, destination_id: str) -> None:
+        """This destination is gone: what is kept of it beside the control tables goes once this is committed."""
+        self.forgotten.add(destination_id)
 
     def record(self, event: str, resource_type: str, resource_id: str, resource_name: str) -> None:
         """Write an audit event of this operation, with the caller as the actor."""
