@@ -75,9 +75,8 @@ def metadata(id: str, name: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@contextlib.contextmanager
-def installed(folder: Path, *definitions: dict[str, Any]) -> Iterator[None]:
-    """The catalogue of this process has these destinations, by default two."""
+def write_catalogue(folder: Path, *definitions: dict[str, Any]) -> None:
+    """Write what an installation writes, for these destinations, by default two."""
     definitions = definitions or (definition(MAILER, "Mailer"), definition(OTHER, "Other"))
     place = folder / "destinations" / "catalogue"
     place.mkdir(parents=True)
@@ -86,6 +85,12 @@ def installed(folder: Path, *definitions: dict[str, Any]) -> Iterator[None]:
         entry = {"metadata": metadata(each["id"], each["name"]), "definition": each}
         (place / f"{each['id']}.json").write_bytes(msgspec.json.encode(entry))
     (place / "index.json").write_bytes(msgspec.json.encode({"format": FORMAT, "destinations": known}))
+
+
+@contextlib.contextmanager
+def installed(folder: Path, *definitions: dict[str, Any]) -> Iterator[None]:
+    """The catalogue of this process has these destinations, by default two."""
+    write_catalogue(folder, *definitions)
     catalogue.use(folder)
     try:
         yield
