@@ -30,6 +30,7 @@ from mainstem import contract
 from mainstem.model.ports import OutcomeCount, OutcomeQuery, UserCount
 from mainstem.public_api import FAMILIES, reference
 from mainstem.public_api.http import PublicApi
+from public_api.actions import SYNC, installed, new_mailer
 from public_api.client import Api
 
 OPERATIONS = sorted(record.id for family in FAMILIES for record in family.operations)
@@ -70,6 +71,9 @@ MEANINGFUL: Mapping[str, Sequence[Any]] = {
     "pagination[count]": [1, 2, 1000],
     "pagination[cursor]": ["MA==", "MQ==", "OTk5OTk="],
     "delay": [0],  # milliseconds that the echo waits
+    "actionId": [SYNC],
+    "trigger": ['type = "track"', 'event = "A" or type = "page"', "type = 'track'"],
+    "reverseETLSchedule": [{"strategy": "PERIODIC", "config": {"interval": "1h"}}, {"strategy": "MANUAL"}],
 }
 
 
@@ -96,9 +100,12 @@ class SomeOutcomes:
 
 
 class Instance:
-    """An instance with a source, a webhook and a filter that are made anew when an input removes them."""
+    """An instance with a source, a webhook, a filter, a destination with actions and a subscription of it, that are
+    made anew when an input removes them."""
 
     def __init__(self, folder: Path) -> None:
+        self._installed = installed(folder / "packages")
+        self._installed.__enter__()
         self.api = Api(folder, SomeOutcomes())
         app = PublicApi(self.api.dispatcher, max_request_bytes=1_000_000)
         self._http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://mainstem.test")
@@ -107,6 +114,7 @@ class Instance:
         self._source: dict[str, Any] = {}
         self._destination: dict[str, Any] = {}
         self._filter: dict[str, Any] = {}
+        self._mailer = self._subscription = ""
 
     def existing(self) -> dict[str, Sequence[Any]]:
         """Ids of objects that exist now, by the names that they go by."""
@@ -115,7 +123,8 @@ class Instance:
         source, destination = self._source["id"], self._destination["id"]
         return {
             "sourceId": [source],
-            "destinationId": [destination],
+            "destinationId": [destination, self._mailer],
+            "id": [self._subscription],
             "destinationConfigId": [destination],
             "filterId": [self._filter["id"]],
             "writeKey": [*self._source["writeKeys"], "unknown"],
@@ -135,13 +144,17 @@ class Instance:
         """Release what the instance holds."""
         self._runner.run(self._http.aclose())
         self._runner.close()
+        self._installed.__exit__(None, None, None)
         self.api.database.close()
 
     def _is_there(self) -> bool:
         if not self._filter:
             return False
-        path = f"/destination/{self._destination['id']}/filters/{self._filter['id']}"
-        return self.api.get(path).status == 200
+        paths = (
+            f"/destination/{self._destination['id']}/filters/{self._filter['id']}",
+            f"/destinations/{self._mailer}/subscriptions/{self._subscription}",
+        )
+        return all(self.api.get(path).status == 200 for path in paths)
 
     def _make(self) -> None:
         self._made += 1
@@ -158,6 +171,10 @@ class Instance:
         }
         reply = self.api.post(f"/destination/{self._destination['id']}/filters", filter_)
         self._filter = reply.data["filter"]
+        self._mailer = new_mailer(self.api, self._source["id"])
+        subscription = {"name": "Sync", "actionId": SYNC, "trigger": 'type = "track"', "enabled": True}
+        made = self.api.post(f"/destinations/{self._mailer}/subscriptions", subscription)
+        self._subscription = made.data["destinationSubscription"]["id"]
 
 
 class Chance(Random):
