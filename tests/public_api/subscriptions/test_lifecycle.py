@@ -310,6 +310,28 @@ class TestDelete:
             assert db.exec_driver_sql("SELECT count(*) FROM subscriptions").scalar() == 0
 
 
+@proves(
+    "createDestinationSubscription",
+    "getSubscriptionFromDestination",
+    "listSubscriptionsFromDestination",
+    "removeSubscriptionFromDestination",
+    "updateSubscriptionForDestination",
+    level=5,
+)
+def test_the_requests_that_the_reference_prints_are_accepted_with_the_ids_of_this_instance(
+    api: Api, url: str
+) -> None:
+    body = {"actionId": SEND, "enabled": False, "name": "Example Subscription", "trigger": 'type = "track"'}
+    created = api.post(url, body).data["destinationSubscription"]
+    one = f"{url}/{created['id']}"
+    updated = api.patch(one, {"input": {"name": "Updated name"}}).data["subscription"]
+    assert updated == created | {"name": "Updated name"}
+    assert api.get(one).data["subscription"] == updated
+    assert api.get(f"{url}?pagination.count=10").data["subscriptions"] == [updated]
+    assert api.delete(one).data == {"status": "SUCCESS"}
+    assert api.get(one).body["errors"][0]["type"] == "not-found"
+
+
 def test_every_change_is_in_the_audit_trail(api: Api, url: str, create: Create) -> None:
     own_id = create().data["destinationSubscription"]["id"]
     api.patch(f"{url}/{own_id}", {"input": {"name": "Renamed"}})
