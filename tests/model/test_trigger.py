@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainstem.model import trigger
+from mainstem.model import fql, trigger
 from mainstem.model.event import EVENT_TYPES
 from mainstem.model.trigger import TriggerError
 from model.json_values import objects
@@ -227,11 +227,22 @@ def test_a_trigger_that_may_fire_has_no_fault(text: str) -> None:
         ("type = \"track\" or type = 'page'", 1),
         ('type = "track"and event = "A"', 1),
         ('type = "track" AND event = "A"', 1),
+        ('match(event, "A")', 1),
+        ('match(event, "*A*")', 1),
+        ('match(event, "A*") and match(event, "*A") and match(event, "*")', 0),
         ('type = "track" and !contains(event, "A")', 0),
     ],
 )
 def test_what_the_runner_reads_otherwise_than_written_gives_a_warning(text: str, warnings: int) -> None:
     assert len(trigger.warnings(text)) == warnings
+
+
+def test_a_text_that_is_a_filter_with_precedence_is_one_flat_and_as_a_trigger() -> None:
+    event = {"type": "track", "event": "X"}
+    condition = "type = 'page' or type = 'track' and event = 'X'"
+    assert fql.parse(condition).matches(event)
+    assert not fires(condition.replace("'", '"'), event)
+    assert trigger.faults(condition.replace("'", '"')) == ["no event fulfils all of its conditions"]
 
 
 def test_a_trigger_has_at_most_50_000_characters() -> None:

@@ -241,7 +241,7 @@ def _parsed(tokens: Iterator[_Token], notes: list[str]) -> _Node:
         if token.kind == "end":
             break
         if token.kind == "word" and token.value in _FUNCTIONS:
-            nodes += _function(token.value, tokens, was_negated)
+            nodes += _function(token.value, tokens, was_negated, notes)
             continue
         if was_negated:
             notes.append("! counts only before contains and match; elsewhere it is ignored")
@@ -311,7 +311,7 @@ def _within_holder(field: str, name: str, operator: str, value: str | float | bo
     return None if rest and not path else _Condition(field, path, operator, value, raw)
 
 
-def _function(function: str, tokens: Iterator[_Token], negated: bool) -> list[_Node]:
+def _function(function: str, tokens: Iterator[_Token], negated: bool, notes: list[str]) -> list[_Node]:
     """A call; what stands where its parentheses and comma should is not looked at. Nothing for other fields."""
     _, name, _, value, _ = (next(tokens, None) for _ in range(5))
     if name is None or value is None:
@@ -319,6 +319,10 @@ def _function(function: str, tokens: Iterator[_Token], negated: bool) -> list[_N
     operator, text = "contains", _text(_literal(value))
     if function == "match":
         is_prefix = value.value.endswith('*"')
+        if is_prefix == value.value.startswith('"*') and value.value != '"*"':
+            notes.append(
+                "match takes one * at the beginning or end: without, the first letter is lost; a second is a letter"
+            )
         operator, text = ("starts_with", text[:-1]) if is_prefix else ("ends_with", text[1:])
     operator = f"not_{operator}" if negated else operator
     if name.value in ("event", "name", "userId"):
