@@ -48,7 +48,12 @@ MALFORMED_JSON: Final = _error(400, "invalid_request", "malformed JSON")
 OVER_LIMIT: Final = _error(400, "invalid_request", "Exceed payload limit")
 INVALID_WRITE_KEY: Final = _error(400, "invalid_request", "An invalid write key was provided")
 UNKNOWN_WRITE_KEY: Final = _error(401, "unauthorized", "An unknown write key was provided")
+NOT_UTF_8: Final = _error(400, "invalid_request", "The body is not UTF-8")
 NOT_FOUND: Final = _error(404, "not_found", "There is no such route")
+NO_SOURCE_FUNCTION: Final = _error(404, "not_found", "There is no source function with this key")
+UNSUPPORTED_MEDIA_TYPE: Final = _error(
+    415, "unsupported_media_type", "application/json or application/x-www-form-urlencoded is expected"
+)
 FAILED: Final = _error(500, "internal_error", "The request could not be served")
 UNAVAILABLE: Final = _error(
     503,

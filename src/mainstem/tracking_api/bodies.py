@@ -13,6 +13,7 @@ from mainstem.tracking_api.requests import Request
 
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 GZIP_OVERHEAD_BYTES: Final = 1024  # gzip makes incompressible bytes longer, by far less than this
+MAX_CALL_BYTES: Final = 512 * 1024  # of a call of a source function
 _GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
 
 

@@ -18,11 +18,11 @@ import httptools
 
 from mainstem.model.event import MAX_BATCH_BYTES
 from mainstem.tracking_api.answers import Answer
-from mainstem.tracking_api.bodies import GZIP_OVERHEAD_BYTES
+from mainstem.tracking_api.bodies import GZIP_OVERHEAD_BYTES, MAX_CALL_BYTES
 from mainstem.tracking_api.requests import Request
 
 MAX_HEAD_BYTES: Final = 128 * 1024  # an event by image is up to 32 KB, three times as much when escaped
-MAX_BODY_BYTES: Final = MAX_BATCH_BYTES + GZIP_OVERHEAD_BYTES
+MAX_BODY_BYTES: Final = max(MAX_BATCH_BYTES, MAX_CALL_BYTES) + GZIP_OVERHEAD_BYTES
 # A client reads the refusal of a body that is too long only after it has sent it; so much is listened to.
 MAX_IGNORED_BYTES: Final = 4 * 1024 * 1024
 MAX_WAITING_REQUESTS: Final = 16
@@ -30,6 +30,7 @@ MAX_WAITING_REQUESTS: Final = 16
 _READ_HEADERS: Final = frozenset(
     (b"authorization", b"origin", b"host", b"x-forwarded-for", b"access-control-request-headers", b"expect")
 )
+_PASSED_ON_WHOLE: Final = b"/functions/"  # a source function gets every header of its call
 _REASONS: Final = {status.value: status.phrase for status in http.HTTPStatus}
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -141,9 +142,9 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
-        if name not in _READ_HEADERS:
+        if name not in _READ_HEADERS and not self._url.startswith(_PASSED_ON_WHOLE):
             return
-        key, text = name.decode(), value.decode("latin-1")
+        key, text = name.decode("latin-1"), value.decode("latin-1")
         before = self._headers.get(key)
         self._headers[key] = text if before is None else f"{before},{text}"
 

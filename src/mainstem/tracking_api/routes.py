@@ -1,7 +1,7 @@
 """Which path does what.
 
 Source: Tracking API reference, "HTTP Tracking API", "Import", "Pixel Tracking API"; the short paths and the
-settings are what the browser and mobile libraries call.
+settings are what the browser and mobile libraries call. The path of source functions is a judgement.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from mainstem.tracking_api.events import BATCH, Handler, receive, receive_metric
 from mainstem.tracking_api.intake import Intake
 from mainstem.tracking_api.pixel import receive_pixel
 from mainstem.tracking_api.requests import Request
+from mainstem.tracking_api.source_functions import receive_call
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -54,7 +55,10 @@ ROUTES: Final[dict[str, Route]] = {
     "/health": _get(_health),
 }
 SETTINGS: Final = _get(get_settings)
+_NOT_A_CALL: Final = method_not_allowed("POST, OPTIONS")
+SOURCE_FUNCTION: Final = Route(receive_call, frozenset({"POST"}), _NOT_A_CALL, _NOT_A_CALL)
 _SETTINGS_PATH: Final = re.compile(r"(/v1)?/projects/[^/]+/settings")
+_SOURCE_FUNCTION_PATH: Final = re.compile(r"/functions/v1/[^/]+")
 
 
 def find_route(path: str) -> Route | None:
@@ -62,4 +66,6 @@ def find_route(path: str) -> Route | None:
     route = ROUTES.get(path)
     if route is None and _SETTINGS_PATH.fullmatch(path):
         return SETTINGS
+    if route is None and _SOURCE_FUNCTION_PATH.fullmatch(path):
+        return SOURCE_FUNCTION
     return route
