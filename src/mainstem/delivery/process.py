@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 
 from mainstem.errors import EngineUnavailable
+from mainstem.model.enforcement import Enforcers
 from mainstem.model.event import Event
 from mainstem.model.ports import Block, Entry, EntryKind, EventLog, PipelineStore, Processed, Redriven
 from mainstem.model.snapshot import LiveSnapshot
@@ -108,6 +109,7 @@ class _Work:
         self._sample = sample
         self._filters = Filters()
         self._transformations = Transformations()
+        self._enforcers = Enforcers()
         self._names = Names()
         self._tidy_at = 0.0
 
@@ -137,6 +139,7 @@ class _Work:
         if current is not before:
             self._filters.forget_others(current)
             self._transformations.forget_others(current)
+            self._enforcers.forget_others(current)
         return Surroundings(
             current,
             self._store.already_seen,
@@ -145,6 +148,7 @@ class _Work:
             self._sample,
             self._now_ms(),
             transformations=self._transformations,
+            enforcers=self._enforcers,
         )
 
     def _tidy(self) -> None:

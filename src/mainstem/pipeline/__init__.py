@@ -17,9 +17,11 @@ from mainstem.pipeline.apply_filters import apply_filters
 from mainstem.pipeline.deduplicate import deduplicate
 from mainstem.pipeline.detour import detour_to_insert_function, detour_to_source_function
 from mainstem.pipeline.match_trigger import match_trigger
+from mainstem.pipeline.enforce_tracking_plan import enforce_tracking_plan
 from mainstem.pipeline.normalize import normalize
 from mainstem.pipeline.obey_consent import obey_consent
 from mainstem.pipeline.obey_integrations import obey_integrations
+from mainstem.pipeline.obey_schema import obey_schema, obey_schema_integrations
 from mainstem.pipeline.skip_sent_by_browser import skip_sent_by_browser
 from mainstem.pipeline.skip_unsupported import skip_unsupported
 from mainstem.pipeline.step import Step, Verdicts, each, spread, whole
@@ -39,7 +41,10 @@ FROM_SOURCE: Final[tuple[Step, ...]] = (
     each(detour_to_insert_function),  # where the source has one: its answer comes back as an entry
 )
 
-UNDER_PLAN: Final[tuple[Step, ...]] = ()
+UNDER_PLAN: Final[tuple[Step, ...]] = (
+    whole(enforce_tracking_plan),  # what a tracking plan blocks, trims, finds and forwards
+    each(obey_schema),  # what is switched off where there is no plan
+)
 
 AT_SOURCE: Final[tuple[Step, ...]] = (
     each(transform_at_source),  # for all destinations
@@ -50,13 +55,14 @@ TO_DESTINATION: Final[tuple[Step, ...]] = (
     each(skip_unsupported),  # types the connector does not take
     each(obey_consent),  # the user's word
     each(obey_integrations),  # the event's own
+    each(obey_schema_integrations),  # the schema's, where the event does not name the destination
     each(apply_filters),  # the destination's
+    each(transform_for_destination),  # for its type
     each(strip_metadata),  # what was for the steps above
     whole(match_trigger, spreads=True),  # a delivery for each mapping that it fires
     each(address),  # an event becomes a delivery
 )
 
-    each(transform_for_destination),  # for its type
 
 def run(steps: Sequence[Step], batch: Sequence[Any], scope: Any) -> Verdicts:
     """Send a batch through the steps. Everything that goes in comes out: kept, dropped or failed."""

@@ -10,6 +10,7 @@ import msgspec
 
 from mainstem.errors import EngineUnavailable
 from mainstem.model.destination_filter import FilterSet
+from mainstem.model.enforcement import Enforcers
 from mainstem.model.event import Event, from_record
 from mainstem.model.outcome import OutcomeKey, Stage, Tally
 from mainstem.model.ports import NewDelivery, Processed, SetAside
@@ -96,6 +97,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     is_replay: bool = False
     only_to: str = ""
     transformations: Transformations = msgspec.field(default_factory=Transformations)
+    enforcers: Enforcers = msgspec.field(default_factory=Enforcers)
 
 
 def digest(after: int, position: int, requests: Sequence[Request], around: Surroundings) -> Processed:
@@ -188,7 +190,7 @@ def _go_on(events: Sequence[Event], counts: Counts, around: Surroundings) -> _Re
     """The way of events from the plan of their source to the queue, and of those that are forwarded from there:
     they are received by another source, which does not judge them again."""
     results = _Results(counts)
-    scope = SourceScope(around.snapshot, around.already_seen, around.transformations.of)
+    scope = SourceScope(around.snapshot, around.already_seen, around.transformations.of, around.enforcers)
     verdicts = run(UNDER_PLAN, events, scope)
     counts.drop(verdicts.dropped)
     forwarded = [each for each in verdicts.forwarded if _is_open(each.source_id, around.snapshot)]
@@ -286,7 +288,9 @@ def _send(
             continue
         transformations = around.transformations.of(source, destination.metadata_id)
         filters, triggers = around.filters.of(destination), around.filters.triggers_of(destination)
-        scope = DestinationScope(destination, filters, around.random, bodies, transformations, triggers)
+        scope = DestinationScope(
+            destination, filters, around.random, bodies, transformations, triggers, source.schema.integrations_off
+        )
         verdicts = run(TO_DESTINATION, events, scope)
         counts.drop(verdicts.dropped, destination.id)
         dead += [set_aside.to_destination(each, destination.id, counts, around.now_ms) for each in verdicts.failed]

@@ -8,7 +8,7 @@ an event on which a step fails, so that the others go on.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import msgspec
 
 from mainstem.errors import EngineUnavailable
 from mainstem.model.destination_filter import FilterSet
+from mainstem.model.enforcement import Enforcers
 from mainstem.model.event import EVENT_TYPES, Event, Received, counted_name, counted_version
 from mainstem.model.outcome import Stage
 from mainstem.model.ports import NewDelivery
@@ -71,13 +72,14 @@ class SourceScope(msgspec.Struct, frozen=True):
     snapshot: Snapshot
     already_seen: Callable[[Sequence[int]], set[int]]
     transformations: Callable[[SourceConfig], TransformationSet] = transformations_of
+    enforcers: Enforcers = msgspec.field(default_factory=Enforcers)
 
 
 class DestinationScope(msgspec.Struct, frozen=True):
     """What the steps to a destination may know. `transformations` are those of the source for destinations of
-    its type; `triggers` those of its enabled mappings by the mapping's id, None when it has no actions. `random`
-    returns a number in [0, 1). `bodies` remembers
-    payloads written already, by identity, so that destinations that get the same one share the work; it holds
+    its type; `triggers` those of its enabled mappings by the mapping's id, None when it has no actions;
+    `integrations_off` what the schema of the source switches off, see SchemaControls. `random` returns a number in
+    [0, 1). `bodies` remembers payloads written already, by identity, so that destinations that get the same one share the work; it holds
     the payloads too, for an identity is only theirs while they live."""
 
     destination: DestinationConfig
@@ -86,6 +88,7 @@ class DestinationScope(msgspec.Struct, frozen=True):
     bodies: dict[int, tuple[dict[str, Any], bytes]]
     transformations: TransformationSet = NONE
     triggers: Sequence[tuple[str, Matches]] | None = None
+    integrations_off: Mapping[str, tuple[str, ...]] = {}
 
 
 class Dropped(msgspec.Struct, frozen=True):
