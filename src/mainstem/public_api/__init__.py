@@ -107,4 +107,13 @@ def build(
         clock=clock,
         before_commit=publish_touched,
         after_commit=forget,
+        tracking_url=tracking_url(settings),
     )
+
+
+def tracking_url(settings: Settings) -> str:
+    """Where others reach the Tracking API, as far as the settings tell; "" when its port is chosen at the start."""
+    url = settings.public_tracking_url.rstrip("/")
+    if url:
+        return url if "://" in url else f"https://{url}"
+    return f"{'https' if settings.tls_cert else 'http'}://{settings.tracking}" if settings.tracking.port else ""

@@ -107,8 +107,10 @@ class Dispatcher:
         clock: Callable[[], dt.datetime],
         before_commit: Callable[[Call], None],
         after_commit: Callable[[Call], None] = lambda _call: None,
+        tracking_url: str = "",
     ) -> None:
-        """`after_commit` never raises: what was answered is done."""
+        """`after_commit` never raises: what was answered is done. `tracking_url` is for the calls."""
+        self._tracking_url = tracking_url
         self._database, self._vault, self._limiter = database, vault, limiter
         self._outcomes, self._clock = outcomes, clock
         self._before_commit, self._after_commit = before_commit, after_commit
@@ -164,6 +166,7 @@ class Dispatcher:
                 outcomes=self._outcomes,
                 operation=operation,
                 headers=request.headers,
+                tracking_url=self._tracking_url,
             )
             result = operation.handler(call, *arguments)
             self._before_commit(call)

@@ -76,10 +76,12 @@ class Call:
         outcomes: OutcomeStore,
         operation: Operation,
         headers: Sequence[tuple[str, str]] = (),
+        tracking_url: str = "",
     ) -> None:
+        """`tracking_url` is where the Tracking API is reached, "" when that is not known."""
         self.db, self.token, self.now = db, token, now
         self.vault, self.outcomes, self.operation = vault, outcomes, operation
-        self.headers = headers
+        self.headers, self.tracking_url = headers, tracking_url
         self.workspace_id = token.workspace_id
         self.touched: set[str] = set()
         self.forgotten: set[str] = set()

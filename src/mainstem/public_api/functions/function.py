@@ -115,8 +115,8 @@ class FunctionItem(Wire, frozen=True):
 
 class Function(Wire, frozen=True):
     """A function on the wire, with the newest code. `is_latest_version` says whether that is what runs;
-    `deployed_at` is null before the first deployment; `preview_webhook_url` and `batch_max_count` are "" and 0, as
-    the published service shows them."""
+    `deployed_at` is null before the first deployment. `preview_webhook_url` is where the oldest source of a source
+    function is called, "" otherwise (judgement); `batch_max_count` 0 is the default, as observed."""
 
     id: str
     resource_type: str

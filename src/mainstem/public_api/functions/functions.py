@@ -124,8 +124,9 @@ def _check_name(name: str, workspace_name: str) -> str:
 
 def _output(call: Call, function_id: str) -> FunctionOutput:
     name = workspaces.name_of(call.db, call.workspace_id)
-    found: Function = function_of(call, one(call, function_id), name)
-    return FunctionOutput(function=found)
+    row = one(call, function_id)
+    found: Function = function_of(call, row, name)
+    return FunctionOutput(function=msgspec.structs.replace(found, preview_webhook_url=uses.webhook_url(call, row)))
 
 
 def _event(row: Row[Any], verb: str) -> str:

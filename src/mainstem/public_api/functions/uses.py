@@ -14,7 +14,9 @@ from mainstem.public_api.functions import settings
 from mainstem.public_api.functions.function import ResourceType, find_by_catalog_id, insert_function_instances
 from mainstem.public_api.functions.settings import Setting
 from mainstem.public_api.sources.source import sources as sources_table
+from mainstem.public_api.sources.source import write_keys_of
 from mainstem.rest.operation import Call
+from mainstem.rest.permissions import Needs
 
 _SHOWN = 3
 
@@ -49,6 +51,15 @@ def find_function_of_source(call: Call, source_id: str) -> Row[Any] | None:
     if row is None:
         return None
     return find_by_catalog_id(call.db, call.workspace_id, row.metadata_id, ResourceType.SOURCE)
+
+
+def webhook_url(call: Call, function: Row[Any]) -> str:
+    """Where the oldest source of a source function is called; "" when there is none, or the caller may not see write
+    keys."""
+    same = sources_table.c.metadata_id == function.catalog_id
+    ids = [row.id for row in call.db.execute(sources.visible(call).where(same).order_by(sources_table.c.seq))]
+    keys = write_keys_of(call.db, ids[:1]) if call.tracking_url and call.may(Needs.SOURCE_ADMIN) else {}
+    return f"{call.tracking_url}/functions/v1/{keys[ids[0]][0]}" if keys else ""
 
 
 def _of(call: Call, function: Row[Any]) -> Iterator[tuple[Table, Row[Any]]]:
