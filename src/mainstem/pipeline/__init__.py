@@ -16,8 +16,8 @@ from mainstem.pipeline.admit import admit
 from mainstem.pipeline.apply_filters import apply_filters
 from mainstem.pipeline.deduplicate import deduplicate
 from mainstem.pipeline.detour import detour_to_insert_function, detour_to_source_function
-from mainstem.pipeline.match_trigger import match_trigger
 from mainstem.pipeline.enforce_tracking_plan import enforce_tracking_plan
+from mainstem.pipeline.match_trigger import match_trigger
 from mainstem.pipeline.normalize import normalize
 from mainstem.pipeline.obey_consent import obey_consent
 from mainstem.pipeline.obey_integrations import obey_integrations

@@ -79,8 +79,8 @@ class DestinationScope(msgspec.Struct, frozen=True):
     """What the steps to a destination may know. `transformations` are those of the source for destinations of
     its type; `triggers` those of its enabled mappings by the mapping's id, None when it has no actions;
     `integrations_off` what the schema of the source switches off, see SchemaControls. `random` returns a number in
-    [0, 1). `bodies` remembers payloads written already, by identity, so that destinations that get the same one share the work; it holds
-    the payloads too, for an identity is only theirs while they live."""
+    [0, 1). `bodies` remembers payloads written already, by identity, so that destinations that get the same one
+    share the work; it holds the payloads too, for an identity is only theirs while they live."""
 
     destination: DestinationConfig
     filters: FilterSet
