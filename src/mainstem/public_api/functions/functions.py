@@ -113,9 +113,11 @@ def check_code(code: str) -> None:
         raise InputInvalid([("code", f'"code" is not valid JavaScript: {fault.message} ({where})')])
 
 
-def _check_name(name: str, workspace_name: str) -> str:
-    """The name without the suffix that replies add. Raises InputInvalid when it is too long."""
-    bare = name.removesuffix(function.suffix(workspace_name)) or name
+def _bare_name(call: Call, kind: str, name: str) -> str:
+    """The name without the suffix that replies add, so that what was read can be sent again. Raises InputInvalid
+    when it is too long."""
+    suffix = function.suffix(workspaces.name_of(call.db, call.workspace_id))
+    bare = name if kind == ResourceType.SOURCE else name.removesuffix(suffix) or name
     if len(bare) > MAX_NAME_CHARACTERS:
         limit = f"length must be less than or equal to {MAX_NAME_CHARACTERS} characters long"
         raise InputInvalid([("displayName", f'"displayName" {limit}')])
@@ -150,7 +152,7 @@ def create_function(call: Call, body: CreateFunctionInput) -> FunctionOutput:
     kind = body.resource_type
     if kind not in ID_PREFIXES:
         raise InputInvalid([("resourceType", f'"resourceType" must be one of [{", ".join(ID_PREFIXES)}]')])
-    name = _bare_name(call, body.display_name)
+    name = _bare_name(call, kind, body.display_name)
     definitions = given(body.settings, None) or []
     settings.check_definitions(definitions)
     if len(call.db.execute(visible(call)).all()) >= MAX_FUNCTIONS:
@@ -178,10 +180,6 @@ def create_function(call: Call, body: CreateFunctionInput) -> FunctionOutput:
         function.deploy(call, row, version_id)
     record(call, _event(row, "Created"), function_id, name)
     return _output(call, function_id)
-
-
-def _bare_name(call: Call, name: str) -> str:
-    return _check_name(name, workspaces.name_of(call.db, call.workspace_id))
 
 
 @api.operation("GET /functions/{functionId}", needs=Needs.FUNCTION_READ)
@@ -212,7 +210,7 @@ def _changes(call: Call, row: Row[Any], body: UpdateFunctionInput) -> dict[str, 
     """The columns that `body` really changes; new code becomes a version."""
     wanted: dict[str, Any] = {"description": body.description, "logo_url": body.logo_url}
     if body.display_name is not UNSET:
-        wanted["name"] = _bare_name(call, body.display_name)
+        wanted["name"] = _bare_name(call, row.resource_type, body.display_name)
     if body.settings is not UNSET:
         definitions = body.settings or []
         settings.check_definitions(definitions)
