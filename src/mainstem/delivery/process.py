@@ -7,6 +7,7 @@ position, so that a crash at any moment repeats the batch whole and nothing is q
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import logging
 import random
@@ -19,8 +20,9 @@ import msgspec
 from mainstem.errors import EngineUnavailable
 from mainstem.model.enforcement import Enforcers
 from mainstem.model.event import Event
-from mainstem.model.ports import Block, Entry, EntryKind, EventLog, PipelineStore, Processed, Redriven
+from mainstem.model.ports import Block, Entry, EntryKind, EventLog, PipelineStore, Processed, Redriven, TraceStore
 from mainstem.model.snapshot import LiveSnapshot
+from mainstem.model.trace import REDRIVEN
 from mainstem.pipeline.digest import (
     Filters,
     Surroundings,
@@ -28,6 +30,7 @@ from mainstem.pipeline.digest import (
     digest,
     digest_again,
     digest_inserted,
+    joined,
 )
 from mainstem.pipeline.names import Names
 from mainstem.pipeline.step import Request
@@ -52,13 +55,15 @@ def process(
     clock: Callable[[], float],
     *,
     sample: Callable[[], float] = random.random,
+    traces: TraceStore | None = None,
 ) -> None:
-    """Process until `stop`. `clock` tells Unix seconds, `sample` a number in [0, 1) for filters that sample.
+    """Process until `stop`. `clock` tells Unix seconds, `sample` a number in [0, 1) for filters that sample;
+    `traces` is told what became of each event.
 
     A store that cannot be used is waited for, with growing pauses of up to 2 seconds; nothing is lost by it.
     """
     with _rare_collections():
-        _loop(log, stop, _Work(log, store, snapshot, clock, sample))
+        _loop(log, stop, _Work(log, store, snapshot, clock, sample, traces))
 
 
 def _loop(log: EventLog, stop: threading.Event, work: _Work) -> None:
@@ -101,8 +106,11 @@ class _Work:
         snapshot: LiveSnapshot,
         clock: Callable[[], float],
         sample: Callable[[], float],
+        traces: TraceStore | None,
     ) -> None:
         self._log = log
+        self._traces = traces
+        self._unsaved: Sequence[int] = ()  # traces of a batch that could not be saved, and will come again
         self._store = store
         self._snapshot = snapshot
         self._clock = clock
@@ -124,15 +132,22 @@ class _Work:
         around = self._surroundings() if blocks or redriven or entries else None
         if around is not None and blocks:
             batch = digest(position, blocks[-1].position, _requests(blocks), around)
-            self._store.save(batch, around.now_ms)
+            self._save(batch, around.now_ms)
             position = batch.position
         if around is not None:
             for each in redriven:
-                self._store.save(_again(position, each, around), around.now_ms)
+                self._save(_again(position, each, around), around.now_ms)
             for batch in _entered(position, entries, around):
-                self._store.save(batch, around.now_ms)
+                self._save(batch, around.now_ms)
         self._tidy()
         return around is not None
+
+    def _save(self, batch: Processed, now_ms: int) -> None:
+        """Traces first: a crash in between repeats the batch and its traces, and the later ones count."""
+        if self._traces is not None:
+            self._unsaved = self._traces.keep(batch.traces, instead_of=self._unsaved)
+        self._store.save(batch, now_ms)
+        self._unsaved = ()
 
     def _surroundings(self) -> Surroundings:
         before, current = self._snapshot.current, self._snapshot.refresh()
@@ -154,6 +169,8 @@ class _Work:
     def _tidy(self) -> None:
         if self._clock() >= self._tidy_at:
             self._store.tidy(self._now_ms())
+            if self._traces is not None:
+                self._traces.tidy()
             self._tidy_at = self._clock() + _TIDY_EVERY_SECONDS
 
     def _now_ms(self) -> int:
@@ -170,12 +187,14 @@ def _requests(blocks: Sequence[Block]) -> list[Request]:
 
 def _again(position: int, redriven: Redriven, around: Surroundings) -> Processed:
     """Deduplication does not apply: what failed before was never delivered, wherever its id was noted."""
+    origin = f"redriven.{redriven.id}"
+    around = msgspec.structs.replace(around, already_seen=_none_seen, kind=REDRIVEN, origins=[origin])
     if redriven.destination_id:
         event = msgspec.json.decode(redriven.entry, type=Event)
+        event.request = 0
         batch = digest_again(position, event, redriven.destination_id, around)
     else:
-        request = Request(0, f"redriven.{redriven.id}", redriven.entry)
-        batch = digest(position, position, [request], msgspec.structs.replace(around, already_seen=_none_seen))
+        batch = digest(position, position, [Request(0, origin, redriven.entry)], around)
     batch.redriven = (redriven.id,)
     return batch
 
@@ -186,21 +205,37 @@ def _entered(position: int, entries: Sequence[Entry], around: Surroundings) -> I
     for entry in entries:
         ways.setdefault((entry.new.kind, entry.new.destination_id), []).append(entry)
     for (kind, destination_id), its_entries in ways.items():
-        batch = _enter(kind, destination_id, position, its_entries, around)
+        around = msgspec.structs.replace(around, kind=kind, origins=[f"entry.{entry.id}" for entry in its_entries])
+        if kind is EntryKind.INSERTED:
+            batch = _enter_inserted(position, its_entries, around)
+        else:
+            batch = _enter_requests(kind, destination_id, position, its_entries, around)
         batch.entered = [entry.id for entry in its_entries]
         yield batch
 
 
-def _enter(
+def _enter_requests(
     kind: EntryKind, destination_id: str, position: int, entries: Sequence[Entry], around: Surroundings
 ) -> Processed:
-    if kind is EntryKind.INSERTED:
-        events = [msgspec.json.decode(entry.new.body, type=Event) for entry in entries]
-        return digest_inserted(position, events, around)
     requests = [Request(place, f"entry.{entry.id}", entry.new.body) for place, entry in enumerate(entries)]
     if kind is EntryKind.REPLAY:
         around = msgspec.structs.replace(around, already_seen=_none_seen, is_replay=True, only_to=destination_id)
     return digest(position, position, requests, around)
+
+
+def _enter_inserted(position: int, entries: Sequence[Entry], around: Surroundings) -> Processed:
+    """What a replay sent round by the insert function remains a replay."""
+    events: dict[str | None, list[Event]] = {}
+    for place, entry in enumerate(entries):
+        event = msgspec.json.decode(entry.new.body, type=Event)
+        event.request, event.number = place, 0
+        events.setdefault(event.replayed_to, []).append(event)
+    batches = []
+    for replayed_to, its_events in events.items():
+        is_replay, only_to = replayed_to is not None, replayed_to or ""
+        way = msgspec.structs.replace(around, is_replay=is_replay, only_to=only_to)
+        batches.append(digest_inserted(position, its_events, way))
+    return functools.reduce(joined, batches)
 
 
 def _none_seen(_ids: Sequence[int]) -> set[int]:

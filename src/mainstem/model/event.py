@@ -64,7 +64,9 @@ class Event(msgspec.Struct):
     `name` and `app_version` are what it is counted under, as the source sent them (see `counted_name`).
     `user` is what order is kept by: the userId, else the anonymousId. `key` is what duplicates are known by
     (see `dedupe_key`). `payload` is the JSON object that destinations get; steps never mutate it, they
-    replace it. `request` is the index of its request among those processed together, `number` its place in it.
+    replace it. `request` is the index of its request among those processed together, `number` its place in it;
+    `place` is its place in the trace. `replayed_to` is None unless it comes from the archive: then it is the only
+    destination that gets it, or "" for all.
     """
 
     source_id: str
@@ -79,6 +81,8 @@ class Event(msgspec.Struct):
     payload: dict[str, Any]
     request: int = 0
     number: int = 0
+    place: int = -1
+    replayed_to: str | None = None
 
 
 _NAMED: Final = frozenset({"track", "page", "screen"})

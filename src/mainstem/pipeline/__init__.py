@@ -8,7 +8,7 @@ UNDER_PLAN.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from mainstem.pipeline.address import address
@@ -41,6 +41,10 @@ FROM_SOURCE: Final[tuple[Step, ...]] = (
     each(detour_to_insert_function),  # where the source has one: its answer comes back as an entry
 )
 
+AFTER_FUNCTION: Final[tuple[Step, ...]] = (
+    each(validate),  # what an insert function returned must still be an event
+)
+
 UNDER_PLAN: Final[tuple[Step, ...]] = (
     whole(enforce_tracking_plan),  # what a tracking plan blocks, trims, finds and forwards
     each(obey_schema),  # what is switched off where there is no plan
@@ -64,13 +68,19 @@ TO_DESTINATION: Final[tuple[Step, ...]] = (
 )
 
 
-def run(steps: Sequence[Step], batch: Sequence[Any], scope: Any) -> Verdicts:
-    """Send a batch through the steps. Everything that goes in comes out: kept, dropped or failed."""
+Note = Callable[[Step, Sequence[Any], Verdicts], object]
+
+
+def run(steps: Sequence[Step], batch: Sequence[Any], scope: Any, note: Note | None = None) -> Verdicts:
+    """Send a batch through the steps. Everything that goes in comes out: kept, dropped or failed. `note` is told
+    what each step was given and what it made of it."""
     total = Verdicts(list(batch))
     for step in steps:
         verdicts = step.apply(total.kept, scope)
         out = len(verdicts.kept) + len(verdicts.dropped) + len(verdicts.failed) + len(verdicts.detoured)
         assert step.spreads or out == len(total.kept), f"{step.name} lost an event"
+        if note is not None:
+            note(step, total.kept, verdicts)
         total.kept = []
         total = total.and_then(verdicts)
     return total

@@ -40,6 +40,7 @@ def detour_to_insert_function(event: Event, scope: SourceScope) -> Event | Detou
     function = scope.snapshot.sources[event.source_id].insert
     if function is None:
         return event
+    event.replayed_to = scope.replayed_to
     delivery = NewDelivery(
         INSERT_FUNCTION + function.id, lane(event.user), event.source_id, event.message_id, event.type, event.name,
         event.app_version, event.received_at_ms, _write(event),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
@@ -15,9 +17,10 @@ from mainstem.model.event import Event, from_record
 from mainstem.model.outcome import OutcomeKey, Stage, Tally
 from mainstem.model.ports import NewDelivery, Processed, SetAside
 from mainstem.model.snapshot import DestinationConfig, Snapshot, SourceConfig
+from mainstem.model.trace import FROM_LOG
 from mainstem.model.transformation import TransformationSet, transformations_of
 from mainstem.model.trigger import Matches
-from mainstem.pipeline import AFTER_FUNCTION, AT_SOURCE, FROM_SOURCE, TO_DESTINATION, UNDER_PLAN, run, set_aside
+from mainstem.pipeline import AFTER_FUNCTION, AT_SOURCE, FROM_SOURCE, TO_DESTINATION, UNDER_PLAN, Note, run, set_aside
 from mainstem.pipeline.match_trigger import triggers_of
 from mainstem.pipeline.names import Names
 from mainstem.pipeline.step import (
@@ -30,6 +33,7 @@ from mainstem.pipeline.step import (
     describe,
 )
 from mainstem.pipeline.tally import MS_PER_MINUTE, Counts
+from mainstem.pipeline.tracing import Tracer
 
 Triggers = Sequence[tuple[str, Matches]] | None
 MAX_BYTES_AT_ONCE: Final = 1024 * 1024
@@ -86,7 +90,9 @@ class Transformations:
 
 class Surroundings(msgspec.Struct, frozen=True):
     """What a batch is processed with. `now_ms` dates dead letters; `random` samples. A replay counts neither as
-    received nor in usage; it goes to the destination `only_to`, or to all of them."""
+    received nor in usage, and what the source drops of it is not counted again; it goes to the destination
+    `only_to`, or to all of them. `kind` is where the events come from (model/trace.py), `origins` names each of
+    them where they do not come in requests, `tracer` is the present batch's."""
 
     snapshot: Snapshot
     already_seen: Callable[[Sequence[int]], set[int]]
@@ -98,6 +104,13 @@ class Surroundings(msgspec.Struct, frozen=True):
     only_to: str = ""
     transformations: Transformations = msgspec.field(default_factory=Transformations)
     enforcers: Enforcers = msgspec.field(default_factory=Enforcers)
+    kind: str = FROM_LOG
+    origins: Sequence[str] = ()
+    tracer: Tracer | None = None
+
+    def note_at(self, destination_id: str = "") -> Note | None:
+        """What is told of each step at the source, or on the way to a destination."""
+        return functools.partial(self.tracer.note, destination_id) if self.tracer is not None else None
 
 
 def digest(after: int, position: int, requests: Sequence[Request], around: Surroundings) -> Processed:
@@ -114,38 +127,56 @@ def digest(after: int, position: int, requests: Sequence[Request], around: Surro
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not hold up the other requests
         if len(requests) == 1:
-            return _all_set_aside(after, position, requests[0], error, around.now_ms)
+            return _all_set_aside(after, position, requests[0], error, around)
     middle = len(requests) // 2
     first = digest(after, position, requests[:middle], around)
     second = digest(after, position, requests[middle:], _having_seen(around, first.seen))
-    return _joined(first, second)
+    return joined(first, second)
 
 
 def digest_inserted(position: int, events: Sequence[Event], around: Surroundings) -> Processed:
     """Process events that came back from the insert function of their source, while the log stands at `position`."""
     try:
-        counts = Counts()
-        known = [each for each in events if each.source_id in around.snapshot.sources]
-        verdicts = run(AFTER_FUNCTION, known, SourceScope(around.snapshot, around.already_seen))
-        for each in verdicts.dropped:
-            counts.note(each.event, "", Stage.FILTERED_AT_SOURCE, "message_rejected")
-        for event in events:
-            if event.source_id not in around.snapshot.sources:
-                counts.note(event, "", Stage.FILTERED_AT_SOURCE, "unknown_source")
-        results = _go_on(verdicts.kept, counts, around)
-        results.dead += [set_aside.from_source(each, {}, counts, around.now_ms) for each in verdicts.failed]
-        return results.processed(position, position)
+        return _digest_inserted(position, events, around)
     except EngineUnavailable:
         raise
     except Exception as error:  # noqa: BLE001 - as above
         if len(events) == 1:
-            counts = Counts()
-            dead = [set_aside.from_source(Failed(events[0], "digest", describe(error)), {}, counts, around.now_ms)]
-            return Processed(position, position, tallies=counts.tallies(), dead=dead)
+            counts, tracer = Counts(), _tracer_of_events(events, around)
+            failed = Failed(events[0], "digest", describe(error))
+            tracer.fail(failed)
+            dead = [set_aside.from_source(failed, {}, counts, around.now_ms)]
+            return Processed(position, position, tallies=counts.tallies(), dead=dead, traces=tracer.finish())
     middle = len(events) // 2
-    return _joined(
+    return joined(
         digest_inserted(position, events[:middle], around), digest_inserted(position, events[middle:], around)
     )
+
+
+def _digest_inserted(position: int, events: Sequence[Event], around: Surroundings) -> Processed:
+    counts, tracer = Counts(), _tracer_of_events(events, around)
+    around = msgspec.structs.replace(around, tracer=tracer)
+    known = [each for each in events if each.source_id in around.snapshot.sources]
+    verdicts = run(AFTER_FUNCTION, known, SourceScope(around.snapshot, around.already_seen))
+    gone = [each for each in events if each.source_id not in around.snapshot.sources]
+    dropped = [Dropped(each.event, Stage.FILTERED_AT_SOURCE, "message_rejected") for each in verdicts.dropped]
+    dropped += [Dropped(each, Stage.FILTERED_AT_SOURCE, "unknown_source") for each in gone]
+    if not around.is_replay:
+        counts.drop(dropped)
+    for each in dropped:
+        tracer.end(each, "after_function")
+    results = _go_on(verdicts.kept, counts, around)
+    results.dead += [set_aside.from_source(each, {}, counts, around.now_ms) for each in verdicts.failed]
+    for failed in verdicts.failed:
+        tracer.fail(failed)
+    return results.processed(position, position, tracer)
+
+
+def _tracer_of_events(events: Sequence[Event], around: Surroundings) -> Tracer:
+    """For events that come without their requests."""
+    tracer = Tracer(around.kind, around.now_ms, around.origins, [b""] * len(around.origins), 0)
+    tracer.register(events, around.kind)
+    return tracer
 
 
 class _Results(msgspec.Struct):
@@ -155,7 +186,7 @@ class _Results(msgspec.Struct):
     deliveries: list[NewDelivery] = []
     dead: list[SetAside] = []
 
-    def processed(self, after: int, position: int, seen: Sequence[int] = ()) -> Processed:
+    def processed(self, after: int, position: int, tracer: Tracer, seen: Sequence[int] = ()) -> Processed:
         """All of it, to be saved."""
         return Processed(
             after=after,
@@ -166,42 +197,60 @@ class _Results(msgspec.Struct):
             seen=seen,
             users=self.counts.users,
             dead=self.dead,
+            traces=tracer.finish(),
         )
 
 
 def _digest(after: int, position: int, requests: Sequence[Request], around: Surroundings) -> Processed:
-    counts = Counts()
+    counts, tracer = Counts(), _tracer_of_requests(requests, around)
+    around = msgspec.structs.replace(around, tracer=tracer)
     by_index = {request.index: request for request in requests}
-    verdicts = run(FROM_SOURCE, requests, SourceScope(around.snapshot, around.already_seen))
+    scope = SourceScope(around.snapshot, around.already_seen)
+    if around.is_replay:
+        scope = msgspec.structs.replace(scope, replayed_to=around.only_to)
+    verdicts = run(FROM_SOURCE, requests, scope, around.note_at())
     received = [*verdicts.kept, *(each.event for each in verdicts.detoured if each.event is not None)]
     around.names.bound(received)
     around.names.bound(each.event for each in verdicts.dropped)
-    counts.drop(verdicts.dropped)
     if not around.is_replay:
+        counts.drop(verdicts.dropped)
         counts.receive(received)
     results = _go_on(verdicts.kept, counts, around)
     results.deliveries += [each.delivery for each in verdicts.detoured]
     results.dead += [set_aside.from_source(each, by_index, counts, around.now_ms) for each in verdicts.failed]
-    _note_batches(by_index, verdicts, counts)
-    return results.processed(after, position, [event.key for event in received])
+    if not around.is_replay:
+        _note_batches(by_index, verdicts, counts)
+    return results.processed(after, position, tracer, [event.key for event in received])
+
+
+def _tracer_of_requests(requests: Sequence[Request], around: Surroundings) -> Tracer:
+    return Tracer.of_requests(around.kind, around.now_ms, requests, are_on_log=around.kind == FROM_LOG)
 
 
 def _go_on(events: Sequence[Event], counts: Counts, around: Surroundings) -> _Results:
     """The way of events from the plan of their source to the queue, and of those that are forwarded from there:
-    they are received by another source, which does not judge them again."""
-    results = _Results(counts)
+    they are received by another source, which does not judge them again. What a replay would forward was forwarded
+    when it came in."""
+    results, note = _Results(counts), around.note_at()
     scope = SourceScope(around.snapshot, around.already_seen, around.transformations.of, around.enforcers)
-    verdicts = run(UNDER_PLAN, events, scope)
-    counts.drop(verdicts.dropped)
-    forwarded = [each for each in verdicts.forwarded if _is_open(each.source_id, around.snapshot)]
+    verdicts = run(UNDER_PLAN, events, scope, note)
+    forwarded: list[Event] = []
+    for each in verdicts.forwarded:
+        if not around.is_replay and _is_open(each.source_id, around.snapshot):
+            forwarded.append(each)
+        elif around.tracer is not None:
+            around.tracer.end(Dropped(each, None, "not_forwarded"), "forward")
+    if not around.is_replay:
+        counts.drop(verdicts.dropped)
     around.names.bound(forwarded)
     counts.receive(forwarded)
     results.dead += [set_aside.from_source(each, {}, counts, around.now_ms) for each in verdicts.failed]
     allowed = [*verdicts.kept, *forwarded]
     if not around.is_replay:
         counts.use(allowed)
-    verdicts = run(AT_SOURCE, allowed, scope)
-    counts.drop(verdicts.dropped)
+    verdicts = run(AT_SOURCE, allowed, scope, note)
+    if not around.is_replay:
+        counts.drop(verdicts.dropped)
     results.dead += [set_aside.from_source(each, {}, counts, around.now_ms) for each in verdicts.failed]
     results.deliveries += _fan_out(verdicts.kept, around, counts, results.dead)
     return results
@@ -212,11 +261,12 @@ def _is_open(source_id: str, snapshot: Snapshot) -> bool:
     return source is not None and source.enabled
 
 
-def _all_set_aside(after: int, position: int, request: Request, error: Exception, now_ms: int) -> Processed:
-    counts = Counts()
+def _all_set_aside(after: int, position: int, request: Request, error: Exception, around: Surroundings) -> Processed:
+    counts, tracer = Counts(), _tracer_of_requests([request], around)
     failed = Failed(request, "digest", describe(error))
-    dead = [set_aside.from_source(failed, {}, counts, now_ms)]
-    return Processed(after, position, tallies=counts.tallies(), dead=dead)
+    tracer.fail(failed)
+    dead = [set_aside.from_source(failed, {}, counts, around.now_ms)]
+    return Processed(after, position, tallies=counts.tallies(), dead=dead, traces=tracer.finish())
 
 
 def _having_seen(around: Surroundings, seen: Collection[int]) -> Surroundings:
@@ -224,7 +274,8 @@ def _having_seen(around: Surroundings, seen: Collection[int]) -> Surroundings:
     return msgspec.structs.replace(around, already_seen=lambda ids: before(ids) | also.intersection(ids))
 
 
-def _joined(first: Processed, second: Processed) -> Processed:
+def joined(first: Processed, second: Processed) -> Processed:
+    """What came of two batches that are saved together."""
     tallies = dict(first.tallies)
     for key, tally in second.tallies.items():
         known = tallies.get(key, Tally())
@@ -238,6 +289,7 @@ def _joined(first: Processed, second: Processed) -> Processed:
         seen=[*first.seen, *second.seen],
         users={*first.users, *second.users},
         dead=[*first.dead, *second.dead],
+        traces=[*first.traces, *second.traces],
     )
 
 
@@ -245,7 +297,8 @@ def digest_again(position: int, event: Event, destination_id: str, around: Surro
     """Send an event to one destination once more, while the log stands at `position`, after a step on the way
     there had failed on it. When the destination is gone or disabled meanwhile, the event ends uncounted, as
     one that comes in now would."""
-    counts, dead = Counts(), list[SetAside]()
+    counts, dead, tracer = Counts(), list[SetAside](), _tracer_of_events([event], around)
+    around = msgspec.structs.replace(around, tracer=tracer)
     source = around.snapshot.sources.get(event.source_id)
     destinations = source.destinations if source else ()
     to = [each for each in destinations if each.id == destination_id]
@@ -253,8 +306,11 @@ def digest_again(position: int, event: Event, destination_id: str, around: Surro
         deliveries = _send([event], to, around, counts, dead) if to else []
     except Exception as error:  # noqa: BLE001 - as above
         failed = Failed(event, "digest", describe(error))
+        tracer.fail(failed, destination_id)
         deliveries, dead = [], [set_aside.to_destination(failed, destination_id, counts, around.now_ms)]
-    return Processed(position, position, deliveries=deliveries, tallies=counts.tallies(), dead=dead)
+    return Processed(
+        position, position, deliveries=deliveries, tallies=counts.tallies(), dead=dead, traces=tracer.finish()
+    )
 
 
 def _fan_out(
@@ -266,10 +322,25 @@ def _fan_out(
     deliveries = []
     for source_id, its_events in by_source.items():
         destinations = around.snapshot.sources[source_id].destinations
-        if around.only_to:
-            destinations = tuple(each for each in destinations if each.id == around.only_to)
-        deliveries += _send(its_events, destinations, around, counts, dead)
+        if not around.only_to:
+            deliveries += _send(its_events, destinations, around, counts, dead)
+            continue
+        for each in destinations:
+            if each.id == around.only_to:
+                deliveries += _send(_for_one(its_events, each, around), [each], around, counts, dead)
     return deliveries
+
+
+def _for_one(events: Sequence[Event], destination: DestinationConfig, around: Surroundings) -> list[Event]:
+    """Replayed events for one destination alone, by its display name; what the users consented to stays.
+    Source: product guide, "What happens to integrations and consent objects during a replay"."""
+    integrations = {"All": False, destination.name: True}
+    changed = [copy.copy(event) for event in events]
+    for each in changed:
+        each.payload = {**each.payload, "integrations": integrations}
+    if around.tracer is not None:
+        around.tracer.change(changed, "replay", destination.id)
+    return changed
 
 
 def _send(
@@ -281,7 +352,7 @@ def _send(
 ) -> list[NewDelivery]:
     """`events` are of one source, `destinations` some of its own."""
     deliveries: list[NewDelivery] = []
-    bodies: dict[int, tuple[dict[str, Any], bytes]] = {}
+    bodies: dict[int, tuple[dict[str, Any], bytes]] = around.tracer.bodies if around.tracer is not None else {}
     source = around.snapshot.sources[events[0].source_id]
     for destination in destinations:
         if not destination.enabled:
@@ -291,7 +362,7 @@ def _send(
         scope = DestinationScope(
             destination, filters, around.random, bodies, transformations, triggers, source.schema.integrations_off
         )
-        verdicts = run(TO_DESTINATION, events, scope)
+        verdicts = run(TO_DESTINATION, events, scope, around.note_at(destination.id))
         counts.drop(verdicts.dropped, destination.id)
         dead += [set_aside.to_destination(each, destination.id, counts, around.now_ms) for each in verdicts.failed]
         deliveries += verdicts.kept

@@ -67,12 +67,13 @@ class Item(msgspec.Struct, frozen=True):
 
 class SourceScope(msgspec.Struct, frozen=True):
     """What the steps from the source may know. `already_seen` returns those of the dedupe keys that were
-    saved within the window, `transformations` those of a source itself, compiled."""
+    saved within the window, `transformations` those of a source itself, compiled; `replayed_to` see Event."""
 
     snapshot: Snapshot
     already_seen: Callable[[Sequence[int]], set[int]]
     transformations: Callable[[SourceConfig], TransformationSet] = transformations_of
     enforcers: Enforcers = msgspec.field(default_factory=Enforcers)
+    replayed_to: str | None = None
 
 
 class DestinationScope(msgspec.Struct, frozen=True):
