@@ -1,7 +1,9 @@
 """Catalog: the types of sources, destinations and warehouses that work here.
 
 The entries are data files beside this module, read once. An entry that was released never leaves them, so the
-metadata of an existing source or destination is always found, and is the same bytes in every reply.
+metadata of an existing source or destination is always found, and is the same bytes in every reply. Beside the
+destinations that are built in stand Segment's open-source ones, whose entries come from the installed package; as
+long as it is not installed they are UNAVAILABLE, and say what to do.
 Source: Public API reference, tag "Catalog" (6 operations).
 """
 # ruff: noqa: ARG001  # the catalogue is the same for every caller
@@ -10,7 +12,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import resources
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
@@ -21,7 +23,12 @@ from mainstem.rest.permissions import Needs
 from mainstem.rest.rows import missing
 from mainstem.rest.wire import UNSET, Unset, Wire
 
+if TYPE_CHECKING:
+    from mainstem.destinations.actions.catalogue import Known
+
 api = Family("Catalog")
+NO_LOGO: Final = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 1 1'/%3E"
+INSTALL: Final = "Run `mainstem destinations install` to make it available."
 _DATA: Final = "catalog_data"
 Entry = TypeVar("Entry")
 
@@ -158,7 +165,7 @@ def find_source_metadata(id: str) -> SourceMetadata | None:
 
 def find_destination_metadata(id: str) -> DestinationMetadata | None:
     """The type of destination with this id."""
-    return _destinations().get(id)
+    return _destinations().get(id) or _find_open_source(id)
 
 
 def source_platform(id: str) -> str:
@@ -181,6 +188,40 @@ def _destinations() -> dict[str, DestinationMetadata]:
 @cache
 def _warehouses() -> dict[str, WarehouseMetadata]:
     return {entry.metadata.id: entry.metadata for entry in _entries("warehouses", WarehouseEntry)}
+
+
+def _find_open_source(id: str) -> DestinationMetadata | None:
+    from mainstem.destinations.actions import catalogue  # with an HTTP client; idle memory stays small without
+
+    entry = catalogue.find_entry(id)
+    if entry is not None:
+        return msgspec.json.decode(entry.metadata, type=DestinationMetadata)
+    known = catalogue.known().get(id)
+    return _unavailable(id, known) if known else None
+
+
+def _unavailable(id: str, known: Known) -> DestinationMetadata:
+    """A destination whose package is not installed. Its secrets stay options, so that those of destinations that
+    were made before are masked as ever."""
+    return DestinationMetadata(
+        id=id,
+        name=known.name,
+        slug=known.slug,
+        description=f"One of Segment's open-source destinations, which are not installed here. {INSTALL}",
+        logos={"default": NO_LOGO},
+        options=tuple(Option(name=each, type="password", required=False) for each in known.secrets),
+        status="UNAVAILABLE",
+        previous_names=(known.name,),
+        categories=(),
+        website=f"https://segment.com/docs/connections/destinations/catalog/{known.slug}/",
+        components=(),
+        supported_features={"cloudModeInstances": "MULTIPLE", "deviceModeInstances": "NONE"},
+        supported_methods={},
+        supported_platforms={},
+        actions=(),
+        presets=(),
+        contacts=(),
+    )
 
 
 def _entries(name: str, shape: type[Entry]) -> list[Entry]:
@@ -211,8 +252,11 @@ def get_source_metadata(call: Call, source_metadata_id: str) -> SourceMetadataOu
 @api.operation("GET /catalog/destinations", needs=Needs.WORKSPACE_MEMBER)
 def get_destinations_catalog(call: Call, query: PageInput) -> DestinationsCatalogOutput:
     """Get Destinations Catalog"""
-    items, pagination = slice_of(list(_destinations().values()), query.pagination)
-    return DestinationsCatalogOutput(destinations_catalog=items, pagination=pagination)
+    from mainstem.destinations.actions import catalogue  # with an HTTP client; idle memory stays small without
+
+    ids, pagination = slice_of([*_destinations(), *catalogue.known()], query.pagination)
+    entries = [entry for each in ids if (entry := find_destination_metadata(each))]
+    return DestinationsCatalogOutput(destinations_catalog=entries, pagination=pagination)
 
 
 @api.operation("GET /catalog/destinations/{destinationMetadataId}", needs=Needs.WORKSPACE_MEMBER)

@@ -190,7 +190,8 @@ function main(folder) {
   const index = {}
   for (const [id, { definition: original, directory }] of byName) {
     const definition = definitionOf(id, directory, original)
-    index[id] = { slug: definition.slug, name: definition.name, dir: directory }
+    const secrets = definition.options.filter((each) => each.type === 'password').map((each) => each.key)
+    index[id] = { slug: definition.slug, name: definition.name, dir: directory, secrets }
     const entry = { metadata: metadataOf(definition, original.description), definition }
     fs.writeFileSync(path.join(target, `${id}.json`), JSON.stringify(entry))
   }

@@ -40,11 +40,13 @@ class _Read(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 
 
 class Known(_Read, frozen=True):
-    """A destination of the package, whether it is installed or not; `dir` is its folder in the package."""
+    """A destination of the package, whether it is installed or not; `dir` is its folder in the package, `secrets`
+    are the settings that are passwords."""
 
     slug: str
     name: str
     dir: str
+    secrets: tuple[str, ...] = ()
 
 
 class Field(_Read, frozen=True):
