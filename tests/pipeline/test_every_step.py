@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from mainstem.errors import EngineUnavailable
 from mainstem.model.event import EVENT_TYPES
 from mainstem.model.outcome import DESTINATION_REASONS, INGEST_REASONS, SOURCE_REASONS, Stage
-from mainstem.model.snapshot import FilterConfig, TransformationConfig
-from mainstem.pipeline import AT_SOURCE, FROM_SOURCE, TO_DESTINATION, run
+from mainstem.model.snapshot import FilterConfig, SchemaControls, TransformationConfig
+from mainstem.pipeline import AT_SOURCE, FROM_SOURCE, TO_DESTINATION, UNDER_PLAN, run
 from mainstem.pipeline.step import Dropped, Event, Step, Verdicts, each, spread, whole
+from model.plans import declaring, plan, rule
 from pipeline.making import destination, destination_scope, request, scope, source
 
 FILTERS = (
@@ -27,7 +28,23 @@ FILTERS = (
     ),
 )
 DESTINATION = destination("dst", "Webhooks", *FILTERS, consent_categories=("ad",))
-EVERY_STEP = [*FROM_SOURCE, *AT_SOURCE, *TO_DESTINATION]
+EVERY_STEP = [*FROM_SOURCE, *UNDER_PLAN, *AT_SOURCE, *TO_DESTINATION]
+PLAN = plan(
+    rule("TRACK", "E", declaring({"a": {"type": ["null", "object"], "properties": {"a": {"type": "array"}}}}, "a")),
+    rule("IDENTIFY", "", declaring({"a": {"type": "string"}}, container="traits")),
+    rule("PAGE", "", declaring({"a": {"type": "string"}})),
+    rule("COMMON", "", declaring({"b": {"minLength": 3}})),
+)
+UNDER_CONTROL = SchemaControls(
+    allow_unplanned_event_properties=False,
+    allow_properties_on_violations=False,
+    track_common="BLOCK",
+    allow_unplanned_identify_traits=False,
+    group_common="OMIT_TRAITS",
+    forwarding_violations_to="src",
+    forwarding_blocked_events_to="src",
+)
+SWITCHES = SchemaControls(events_off={"page": ("E",), "track": ("a",)}, traits_off={"identify": ("a",)})
 TRANSFORMATIONS = (
     TransformationConfig("t1", "contains(event, 'b') or length(traits.y) > 1", enabled=True, drop=True),
     TransformationConfig(
@@ -115,7 +132,9 @@ bodies = st.tuples(
 def scope_of(step):
     if step in TO_DESTINATION:
         return destination_scope(DESTINATION, TRANSFORMATIONS)
-    return scope(source("src", DESTINATION, transformations=TRANSFORMATIONS))
+    if step.name == "enforce_tracking_plan":
+        return scope(source("src", tracking_plan_id=PLAN.id, schema=UNDER_CONTROL), PLAN)
+    return scope(source("src", DESTINATION, transformations=TRANSFORMATIONS, schema=SWITCHES))
 
 
 def snapshot_of(batch):
