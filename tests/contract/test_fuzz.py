@@ -68,6 +68,8 @@ MEANINGFUL: Mapping[str, Sequence[Any]] = {
     "period": ["2026-03-01", "2026-02-01", "2026-03-02"],
     "groupBy": [["eventName"], ["eventName", "discardReason"], ["eventType"], ["source"]],
     "granularity": ["MINUTE", "HOUR", "DAY"],
+    "code": ["async function onTrack(event) { return event }", "async function onTrack(event) {"],
+    "resourceType": ["SOURCE", "DESTINATION", "INSERT_DESTINATION", "INSERT_SOURCE", "INSERT_TRANSFORMATION"],
     "pagination[count]": [1, 2, 1000],
     "pagination[cursor]": ["MA==", "MQ==", "OTk5OTk="],
     "delay": [0],  # milliseconds that the echo waits
@@ -114,12 +116,15 @@ class Instance:
         self._source: dict[str, Any] = {}
         self._destination: dict[str, Any] = {}
         self._filter: dict[str, Any] = {}
+        self._function: dict[str, Any] = {}
+        self._inserted: dict[str, Any] = {}
         self._mailer = self._subscription = ""
 
     def existing(self) -> dict[str, Sequence[Any]]:
         """Ids of objects that exist now, by the names that they go by."""
         if not self._is_there():
             self._make()
+        self._make_functions()
         source, destination = self._source["id"], self._destination["id"]
         return {
             "sourceId": [source],
@@ -128,6 +133,10 @@ class Instance:
             "destinationConfigId": [destination],
             "filterId": [self._filter["id"]],
             "writeKey": [*self._source["writeKeys"], "unknown"],
+            "functionId": [self._function["id"], self._inserted["id"], self._inserted["id"].partition("_")[2]],
+            "versionId": [self._function["version"], self._inserted["version"]],
+            "instanceId": [self._inserted["instance"]],
+            "integrationId": [self._mailer],
             "forwardingViolationsTo": [source],
             "forwardingBlockedEventsTo": [source],
         }
@@ -155,6 +164,23 @@ class Instance:
             f"/destinations/{self._mailer}/subscriptions/{self._subscription}",
         )
         return all(self.api.get(path).status == 200 for path in paths)
+
+    def _make_functions(self) -> None:
+        """A source function, and an insert function at work, as far as they are gone."""
+        if not self._function or self.api.get(f"/functions/{self._function['id']}").status == 404:
+            self._function = self._new_function("SOURCE")
+        path = f"/insert-function-instances/{self._inserted.get('instance')}"
+        if not self._inserted or self.api.get(path).status == 404:
+            self._inserted = self._inserted or self._new_function("INSERT_DESTINATION")
+            use = {"functionId": self._inserted["id"], "integrationId": self._destination["id"], "settings": {}}
+            made = self.api.post("/insert-function-instances", use | {"name": "Insert"})
+            self._inserted["instance"] = made.data["insertFunctionInstance"]["id"]
+
+    def _new_function(self, kind: str) -> dict[str, Any]:
+        body = {"displayName": "Made", "code": "async function onPage(event) {}", "resourceType": kind}
+        function: dict[str, Any] = self.api.post("/functions", body).data["function"]
+        (version,) = self.api.get(f"/functions/{function['id']}/versions").data["versions"]
+        return function | {"version": version["id"]}
 
     def _make(self) -> None:
         self._made += 1

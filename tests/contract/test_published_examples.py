@@ -45,6 +45,12 @@ READS = [
     ("getDestination", ""),
     ("listFiltersFromDestination", PAGE),
     ("getFilterInDestination", ""),
+    ("listFunctions", f"resourceType=SOURCE&{PAGE}"),
+    ("getFunction", ""),
+    ("listFunctionVersions", PAGE),
+    ("getFunctionVersion", ""),
+    ("listInsertFunctionInstances", f"functionId={{insertFunctionId}}&{PAGE}"),
+    ("getInsertFunctionInstance", ""),
     ("listAuditEvents", f"resourceId=9aQ1Lj62S4bomZKLF4DPqW&{PAGE}"),
     ("getIngressSuccessMetricsFromDeliveryOverview", f"sourceId={{sourceId}}&{JANUARY}"),
     ("getIngressFailedMetricsFromDeliveryOverview", f"sourceId={{sourceId}}&{JANUARY}"),
@@ -141,6 +147,57 @@ WRITES: list[tuple[str, Any]] = [
     ),
     ("removeFilterFromDestination", None),
     (
+        "createFunction",
+        {
+            "code": "// Learn more about source functions API at"
+            " https://segment.com/docs/connections/sources/source-functions",
+            "description": "My source function",
+            "displayName": "PAPI Source Function",
+            "logoUrl": "https://placekitten.com/200/139",
+            "resourceType": "SOURCE",
+            "settings": [
+                {
+                    "description": "api key",
+                    "label": "api key",
+                    "name": "apiKey",
+                    "required": False,
+                    "sensitive": False,
+                    "type": "STRING",
+                },
+                {
+                    "description": "secret key",
+                    "label": "my secret key",
+                    "name": "mySecret",
+                    "required": False,
+                    "sensitive": True,
+                    "type": "STRING",
+                },
+            ],
+        },
+    ),
+    (
+        "updateFunction",
+        {
+            "code": "// Learn more about source functions API at"
+            " https://segment.com/docs/connections/sources/source-functions",
+            "logoUrl": "https://placekitten.com/200/139",
+        },
+    ),
+    ("createFunctionDeployment", None),
+    ("restoreFunctionVersion", {"versionId": "{versionId}"}),
+    ("deleteFunction", None),
+    (
+        "createInsertFunctionInstance",
+        {
+            "functionId": "{insertFunctionId}",
+            "integrationId": "{otherSourceId}",
+            "name": "Example insert function instance",
+            "settings": {"apiKey": "XYZ"},
+        },
+    ),
+    ("updateInsertFunctionInstance", {"enabled": False, "settings": {"apiKey": "XYZ-new"}}),
+    ("deleteInsertFunctionInstance", None),
+    (
         "previewDestinationFilter",
         {
             "filter": {
@@ -184,10 +241,30 @@ class Stand:
             "writeKey": source["writeKeys"][0],
             "destinationId": destination["id"],
             "filterId": filter_["id"],
+            **self._functions(source["id"]),
             "sourceMetadataId": "IqDTy1TpoU",
             "destinationMetadataId": "54521fdc25e721e32a72ef04",
             "key": "environment",
             "value": "obsolete",
+        }
+
+    def _functions(self, source_id: str) -> dict[str, str]:
+        """Ids of a source function, and of an insert function that is at work at this source."""
+        setting = {"name": "apiKey", "label": "", "description": "", "type": "STRING"}
+        new = {"code": "0", "displayName": "F", "settings": [setting | {"required": True, "sensitive": True}]}
+        function, inserted = (
+            self.api.post("/functions", new | {"resourceType": kind}).data["function"]
+            for kind in ("SOURCE", "INSERT_SOURCE")
+        )
+        (version,) = self.api.get(f"/functions/{function['id']}/versions").data["versions"]
+        bare = inserted["id"].partition("_")[2]
+        use = {"functionId": bare, "integrationId": source_id, "name": "i", "settings": {"apiKey": "a"}}
+        instance = self.api.post("/insert-function-instances", use).data["insertFunctionInstance"]
+        return {
+            "functionId": function["id"],
+            "versionId": version["id"],
+            "insertFunctionId": bare,
+            "instanceId": instance["id"],
         }
 
     def fill(self, text: str) -> str:
