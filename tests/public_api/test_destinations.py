@@ -7,6 +7,7 @@ import pytest
 
 from contract.proves import proves
 from mainstem.destinations import CONNECTORS
+from mainstem.destinations.actions.catalogue import known
 from mainstem.model.event import EVENT_TYPES
 from mainstem.public_api import catalog
 from public_api.client import Api
@@ -248,8 +249,9 @@ class TestSettings:
         settings = {"siteId": "12345", "nested": {"list": [1, None, {"a": "ü"}]}}
         assert post_webhook(api, source_id, settings=settings).data["destination"]["settings"] == settings
 
-    def test_every_type_in_the_catalogue_has_its_connector(self, api: Api) -> None:
-        listed = api.get("/catalog/destinations").data["destinationsCatalog"]
+    def test_every_type_that_is_built_in_has_its_connector(self, api: Api) -> None:
+        everything = api.get("/catalog/destinations").data["destinationsCatalog"]
+        listed = [each for each in everything if each["id"] not in known()]
         assert {each["id"]: (each["slug"], each["name"]) for each in listed} == {
             each.metadata_id: (each.slug, each.name) for each in CONNECTORS.values()
         }
