@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_tokens(commands)
     _add_audit(commands)
     _add_dead_letters(commands)
+    _add_functions(commands)
     return parser
 
 
@@ -121,6 +122,23 @@ def _add_dead_letters(commands: Any) -> None:
         parser.set_defaults(action=name)
 
 
+def _add_functions(commands: Any) -> None:
+    group = commands.add_parser("function", help="list, try and watch functions").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    _command(group, "list", "list functions, oldest first", _function_list)
+    test = _command(group, "test", "run the newest code of a function on an event, in the sandbox", _function_test)
+    test.add_argument("id", help="the function's id, as `mainstem function list` prints it")
+    test.add_argument("--event", required=True, metavar="FILE", help="an event, or an array of them; - for stdin")
+    test.add_argument("--setting", action="append", default=[], metavar="NAME=VALUE", help="a value of a setting")
+    test.add_argument("--handler", default="", help="the handler to call; by default that of the event's type")
+    for name in ("allow_private", "packages"):
+        _add_setting(test, name)
+    logs = _command(group, "logs", "show what a function wrote to the console, and how it failed", _function_logs)
+    logs.add_argument("id", help="the function's id")
+    logs.add_argument("--follow", action="store_true", help="go on with what comes")
+
+
 # Commands import what they need when they run, so that `mainstem --help` answers at once.
 
 
@@ -174,6 +192,24 @@ def _deadletter(values: Settings, parsed: argparse.Namespace) -> int:
     return administration.dead_letters(
         values, parsed.action, getattr(parsed, "ids", []), getattr(parsed, "all", False)
     )
+
+
+def _function_list(values: Settings, _parsed: argparse.Namespace) -> int:
+    from mainstem import function_commands
+
+    return function_commands.list_functions(values)
+
+
+def _function_test(values: Settings, parsed: argparse.Namespace) -> int:
+    from mainstem import function_commands
+
+    return function_commands.test(values, parsed.id, parsed.event, parsed.setting, parsed.handler)
+
+
+def _function_logs(values: Settings, parsed: argparse.Namespace) -> int:
+    from mainstem import function_commands
+
+    return function_commands.logs(values, parsed.id, follow=parsed.follow)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ class Open(msgspec.Struct, frozen=True):
 def create_token(settings: Settings, description: str, access: str) -> int:
     """Make a token and print its secret."""
     secret = tokens.new_secret()
-    with _opened(settings, writes=True) as folder:
+    with opened(settings, writes=True) as folder:
         now = app.utc_now()
         token = tokens.create(folder.db, folder.vault, folder.workspace_id, description, Access(access), now, secret)
         _record(folder, "Access Token Created", token)
@@ -49,7 +49,7 @@ def create_token(settings: Settings, description: str, access: str) -> int:
 
 def list_tokens(settings: Settings) -> int:
     """Print every token, without secrets."""
-    with _opened(settings, writes=False) as folder:
+    with opened(settings, writes=False) as folder:
         listed = tokens.listed(folder.db)
     sys.stdout.write(f"{'ID':<24}{'ACCESS':<8}{'CREATED':<26}{'STATE':<34}DESCRIPTION\n")
     for token in listed:
@@ -61,7 +61,7 @@ def list_tokens(settings: Settings) -> int:
 
 def revoke_token(settings: Settings, token_id: str) -> int:
     """Revoke a token; exit code 1 when there is no such active token."""
-    with _opened(settings, writes=True) as folder:
+    with opened(settings, writes=True) as folder:
         token = tokens.revoke(folder.db, token_id, app.utc_now())
         if token is not None:
             _record(folder, "Access Token Revoked", token)
@@ -74,7 +74,7 @@ def revoke_token(settings: Settings, token_id: str) -> int:
 
 def verify_audit(settings: Settings) -> int:
     """Walk the audit trail; exit code 1 when it was tampered with."""
-    with _opened(settings, writes=False) as folder:
+    with opened(settings, writes=False) as folder:
         rows, broken = audit.verify(folder.db, folder.vault)
     if broken:
         sys.stderr.write(f"mainstem: the audit trail is broken after {rows} good rows: {broken}\n")
@@ -90,7 +90,8 @@ def dead_letters(settings: Settings, action: str, ids: Sequence[int], every: boo
 
 
 @contextmanager
-def _opened(settings: Settings, *, writes: bool) -> Iterator[Open]:
+def opened(settings: Settings, *, writes: bool) -> Iterator[Open]:
+    """The data folder in a transaction. Raises SettingsError when it holds no mainstem yet."""
     _existing(settings.data)
     vault, control = open_vault(settings.data, settings.secret_key), SqliteControl(settings.data)
     with control.transaction(writes=writes) as db:
