@@ -74,6 +74,12 @@ MEANINGFUL: Mapping[str, Sequence[Any]] = {
     "pagination[cursor]": ["MA==", "MQ==", "OTk5OTk="],
     "delay": [0],  # milliseconds that the echo waits
     "actionId": [SYNC],
+    "allowProperties": [["a", "order.id"], ["$.a"]],
+    "fqlDefinedProperties": [[{"fql": "lowercase(properties.a)", "propertyName": "b"}], []],
+    "hashPropertiesConfiguration": [{"algorithm": "SHA256", "paths": ["a"], "key": "k", "encoding": "BASE64"}],
+    "newEventName": ["B", ""],
+    "propertyRenames": [[{"oldName": "a", "newName": "order.b"}], []],
+    "propertyValueTransformations": [[{"propertyPaths": ["context.c"], "propertyValue": "v"}], []],
     "trigger": ['type = "track"', 'event = "A" or type = "page"', "type = 'track'"],
     "reverseETLSchedule": [{"strategy": "PERIODIC", "config": {"interval": "1h"}}, {"strategy": "MANUAL"}],
 }
@@ -116,6 +122,7 @@ class Instance:
         self._source: dict[str, Any] = {}
         self._destination: dict[str, Any] = {}
         self._filter: dict[str, Any] = {}
+        self._transformation = ""
         self._function: dict[str, Any] = {}
         self._inserted: dict[str, Any] = {}
         self._mailer = self._subscription = ""
@@ -132,6 +139,7 @@ class Instance:
             "id": [self._subscription],
             "destinationConfigId": [destination],
             "filterId": [self._filter["id"]],
+            "transformationId": [self._transformation, self._filter["id"]],
             "writeKey": [*self._source["writeKeys"], "unknown"],
             "functionId": [self._function["id"], self._inserted["id"], self._inserted["id"].partition("_")[2]],
             "versionId": [self._function["version"], self._inserted["version"]],
@@ -162,6 +170,7 @@ class Instance:
         paths = (
             f"/destination/{self._destination['id']}/filters/{self._filter['id']}",
             f"/destinations/{self._mailer}/subscriptions/{self._subscription}",
+            f"/transformations/{self._transformation}",
         )
         return all(self.api.get(path).status == 200 for path in paths)
 
@@ -197,6 +206,8 @@ class Instance:
         }
         reply = self.api.post(f"/destination/{self._destination['id']}/filters", filter_)
         self._filter = reply.data["filter"]
+        transformation = {"name": "Made", "sourceId": self._source["id"], "enabled": True, "if": "event = 'made'"}
+        self._transformation = self.api.post("/transformations", transformation).data["transformation"]["id"]
         self._mailer = new_mailer(self.api, self._source["id"])
         subscription = {"name": "Sync", "actionId": SYNC, "trigger": 'type = "track"', "enabled": True}
         made = self.api.post(f"/destinations/{self._mailer}/subscriptions", subscription)

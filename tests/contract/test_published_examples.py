@@ -45,6 +45,8 @@ READS = [
     ("getDestination", ""),
     ("listFiltersFromDestination", PAGE),
     ("getFilterInDestination", ""),
+    ("listTransformations", PAGE),
+    ("getTransformation", ""),
     ("listFunctions", f"resourceType=SOURCE&{PAGE}"),
     ("getFunction", ""),
     ("listFunctionVersions", PAGE),
@@ -147,6 +149,42 @@ WRITES: list[tuple[str, Any]] = [
     ),
     ("removeFilterFromDestination", None),
     (
+        "createTransformation",
+        {
+            "enabled": True,
+            "if": "event = 'Example Event V1'",
+            "name": "Name of the new transformation",
+            "newEventName": "new-event-name",
+            "propertyRenames": [
+                {"newName": "new-name", "oldName": "old-name"},
+                {"newName": "another-name-new", "oldName": "another-name-old"},
+            ],
+            "propertyValueTransformations": [
+                {
+                    "propertyPaths": ["properties.some-property", "context.some-property"],
+                    "propertyValue": "some property value",
+                }
+            ],
+            "sourceId": "{sourceId}",
+        },
+    ),
+    (
+        "updateTransformation",
+        {
+            "destinationMetadataId": "{destinationMetadataId}",
+            "enabled": True,
+            "if": 'event="my-event"',
+            "name": "updated-name",
+            "newEventName": "my-updated-event",
+            "propertyRenames": [{"newName": "new-property", "oldName": "old-property"}],
+            "propertyValueTransformations": [
+                {"propertyPaths": ["properties.another-property"], "propertyValue": "another property value"}
+            ],
+            "sourceId": "{sourceId}",
+        },
+    ),
+    ("deleteTransformation", None),
+    (
         "createFunction",
         {
             "code": "// Learn more about source functions API at"
@@ -241,12 +279,17 @@ class Stand:
             "writeKey": source["writeKeys"][0],
             "destinationId": destination["id"],
             "filterId": filter_["id"],
+            "transformationId": self._transformation(source["id"]),
             **self._functions(source["id"]),
             "sourceMetadataId": "IqDTy1TpoU",
             "destinationMetadataId": "54521fdc25e721e32a72ef04",
             "key": "environment",
             "value": "obsolete",
         }
+
+    def _transformation(self, source_id: str) -> str:
+        new = {"name": "t", "sourceId": source_id, "enabled": True, "if": "event = 'x'"}
+        return str(self.api.post("/transformations", new).data["transformation"]["id"])
 
     def _functions(self, source_id: str) -> dict[str, str]:
         """Ids of a source function, and of an insert function that is at work at this source."""
