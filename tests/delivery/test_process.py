@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import json
 import random
 import subprocess
 import sys
@@ -19,10 +20,10 @@ from mainstem.delivery.process import process
 from mainstem.engines.sqlite_events import SqliteEventLog
 from mainstem.engines.sqlite_flow import SqliteFlow
 from mainstem.errors import EngineUnavailable
-from mainstem.model.event import to_record
+from mainstem.model.event import CALL, Received, to_record
 from mainstem.model.outcome import Stage
-from mainstem.model.ports import Block, OutcomeQuery
-from mainstem.model.snapshot import Change, FilterConfig, LiveSnapshot
+from mainstem.model.ports import Block, EntryKind, NewEntry, OutcomeQuery
+from mainstem.model.snapshot import INSERT_FUNCTION, SOURCE_FUNCTION, Change, FilterConfig, FunctionUse, LiveSnapshot
 from pipeline.making import RECEIVED_AT_MS, destination, received, source
 
 NOW = RECEIVED_AT_MS / 1000 + 5
@@ -368,3 +369,86 @@ def test_killed_at_any_moment_and_started_again_it_loses_and_repeats_nothing(tmp
     with contextlib.closing(SqliteFlow(tmp_path)) as flow:
         assert queued(flow) == [f"m{number}" for number in range(60)]
         assert count(flow, Stage.SUCCESSFULLY_RECEIVED) == 60
+
+
+# ---- beside the log
+
+
+def entered(flow):
+    return flow.pipeline.entries(100)
+
+
+def test_an_event_of_a_source_with_an_insert_function_waits_for_it_and_counts_as_received(flow):
+    config = source("src", destination("dst"), insert=FunctionUse("i1", "f1", {}))
+    run(ListLog([track(0)]), flow, Published(config))
+    assert queued(flow) == []
+    assert queued(flow, INSERT_FUNCTION + "i1") == ["m0"]
+    assert count(flow, Stage.SUCCESSFULLY_RECEIVED) == 1
+
+
+def test_what_an_insert_function_returned_goes_on_to_the_destinations(flow):
+    config = source("src", destination("dst"), insert=FunctionUse("i1", "f1", {}))
+    run(ListLog([track(0)]), flow, Published(config))
+    [waiting] = flow.queue.take(INSERT_FUNCTION + "i1", 0, 10, (0, 1))
+    event = json.loads(waiting.new.body)
+    event["payload"]["event"] = "Repaired"
+    flow.pipeline.enter([NewEntry(EntryKind.INSERTED, "", json.dumps(event).encode())])
+    run(ListLog(), flow, Published(config))
+    [delivery] = flow.queue.take("dst", 0, 10, (0, 1))
+    assert json.loads(delivery.new.body)["event"] == "Repaired"
+    assert delivery.new.message_id == "m0"
+    assert entered(flow) == []
+    assert count(flow, Stage.SUCCESSFULLY_RECEIVED) == 1  # not twice
+
+
+def test_what_an_insert_function_made_invalid_is_filtered_at_the_source(flow):
+    config = source("src", destination("dst"), insert=FunctionUse("i1", "f1", {}))
+    run(ListLog([track(0), track(1)]), flow, Published(config))
+    for waiting in flow.queue.take(INSERT_FUNCTION + "i1", 0, 10, (0, 1)):
+        event = json.loads(waiting.new.body)
+        if waiting.new.message_id == "m0":
+            event["payload"]["userId"] = 7
+        flow.pipeline.enter([NewEntry(EntryKind.INSERTED, "", json.dumps(event).encode())])
+    run(ListLog(), flow, Published(config))
+    assert queued(flow) == ["m1"]
+    assert count(flow, Stage.FILTERED_AT_SOURCE) == 1
+
+
+def test_an_event_whose_source_is_gone_when_its_function_returns_is_counted(flow):
+    config = source("src", destination("dst"), insert=FunctionUse("i1", "f1", {}))
+    run(ListLog([track(0)]), flow, Published(config))
+    [waiting] = flow.queue.take(INSERT_FUNCTION + "i1", 0, 10, (0, 1))
+    flow.pipeline.enter([NewEntry(EntryKind.INSERTED, "", waiting.new.body)])
+    run(ListLog(), flow, Published(source("other")))
+    assert count(flow, Stage.FILTERED_AT_SOURCE) == 1
+
+
+def test_a_call_of_a_source_function_waits_for_it_and_what_it_emits_is_received(flow):
+    config = source("src", destination("dst"), function=FunctionUse("src", "f1", {}))
+    call = to_record(Received(RECEIVED_AT_MS, "src", CALL, "", "server", b'{"body":"","headers":{},"url":""}'))
+    run(ListLog([call]), flow, Published(config))
+    [waiting] = flow.queue.take(SOURCE_FUNCTION + "src", 0, 10, (0, 1))
+    assert json.loads(waiting.new.body) == {"body": "", "headers": {}, "url": ""}
+    assert count(flow, Stage.SUCCESSFULLY_RECEIVED) == 0
+    flow.pipeline.enter([NewEntry(EntryKind.REQUEST, "", track(0))] * 2)  # the second is a duplicate
+    run(ListLog(), flow, Published(config))
+    assert queued(flow) == ["m0"]
+    assert count(flow, Stage.SUCCESSFULLY_RECEIVED) == 1
+
+
+def test_a_call_to_a_source_that_is_no_function_fails_on_ingest(flow):
+    call = to_record(Received(RECEIVED_AT_MS, "src", CALL, "", "server", b'{"body":"","headers":{},"url":""}'))
+    run(ListLog([call]), flow)
+    assert count(flow, Stage.FAILED_ON_INGEST) == 1
+
+
+def test_a_replay_goes_to_its_destination_alone_and_counts_neither_as_received_nor_as_used(flow):
+    config = Published(source("src", destination("dst"), destination("other")))
+    log = ListLog([track(0)])
+    run(log, flow, config)
+    flow.pipeline.enter([NewEntry(EntryKind.REPLAY, "dst", track(0))])
+    run(log, flow, config)
+    assert queued(flow) == ["m0", "m0"]
+    assert queued(flow, "other") == ["m0"]
+    assert count(flow, Stage.SUCCESSFULLY_RECEIVED) == 1
+    assert dict(flow.outcomes.api_calls(["src"], 0, 100_000)) == {("src", RECEIVED_AT_MS // 86_400_000): 1}

@@ -12,12 +12,14 @@ import msgspec
 import pytest
 
 from mainstem.engines.sqlite_flow import SqliteFlow
-from mainstem.engines.sqlite_flow.schema import NewerSchema
+from mainstem.engines.sqlite_flow.schema import MIGRATIONS, NewerSchema
 from mainstem.errors import EngineUnavailable
 from mainstem.model.outcome import OutcomeKey, Stage, Tally
 from mainstem.model.ports import (
+    EntryKind,
     NewDeadLetter,
     NewDelivery,
+    NewEntry,
     OutcomeQuery,
     Processed,
     Redriven,
@@ -577,3 +579,63 @@ def test_a_process_killed_in_the_middle_of_a_save_leaves_the_state_before(tmp_pa
         assert flow.pipeline.already_seen([1, 2]) == {1}
         save(flow, deliveries=[delivery(7)])
         assert len({each.id for each in flow.queue.take("dst", 0, 999, (0, 1))}) == 101
+
+
+# ---- beside the log
+
+
+def test_entries_are_read_in_order_until_they_are_dealt_with(flow):
+    flow.pipeline.enter([NewEntry(EntryKind.REPLAY, "dst", b"1"), NewEntry(EntryKind.REQUEST, "", b"2")])
+    first, second = flow.pipeline.entries(10)
+    assert (first.new.kind, first.new.destination_id, first.new.body) == (EntryKind.REPLAY, "dst", b"1")
+    assert [each.id for each in flow.pipeline.entries(1)] == [first.id]
+    save(flow, entered=[first.id])
+    assert flow.pipeline.entries(10) == [second]
+
+
+def test_entries_are_dealt_with_once(flow):
+    flow.pipeline.enter([NewEntry(EntryKind.REQUEST, "", b"1")])
+    [entry] = flow.pipeline.entries(10)
+    save(flow, entered=[entry.id], deliveries=[delivery(1)])
+    with pytest.raises(EngineUnavailable, match="these entries"):
+        save(flow, entered=[entry.id], deliveries=[delivery(2)])
+    assert [each.new.message_id for each in flow.queue.take("dst", 0, 10, (0, 1))] == ["m1"]
+
+
+def test_what_leaves_its_detour_enters_in_the_same_transaction_and_is_not_counted(flow):
+    [waiting] = queue(flow, delivery())
+    entry = NewEntry(EntryKind.INSERTED, "", b"{}")
+    flow.queue.settle([Settled(waiting.id, None, 0, entries=[entry])], [])
+    flow.queue.settle([Settled(waiting.id, None, 0, entries=[entry])], [])  # after a crash, say: it enters once
+    assert [each.new for each in flow.pipeline.entries(10)] == [entry]
+    assert flow.queue.take("dst", 0, 10, (0, 1)) == []
+    assert counts(flow) == {}
+
+
+def test_the_pipeline_is_woken_when_something_enters(tmp_path):
+    woken = []
+    with contextlib.closing(SqliteFlow(tmp_path, wake_pipeline=lambda: woken.append(1))) as flow:
+        [waiting] = queue(flow, delivery())
+        flow.queue.settle([], [])
+        assert not woken
+        flow.queue.settle([Settled(waiting.id, None, 0, entries=[NewEntry(EntryKind.REQUEST, "", b"1")])], [])
+        flow.pipeline.enter([NewEntry(EntryKind.REQUEST, "", b"2")])
+    assert len(woken) == 2
+
+
+def test_outcomes_are_told_apart_by_mapping(flow):
+    save(flow, tallies={key(subscription_id="a"): Tally(2), key(subscription_id="b"): Tally(1)})
+    assert counts(flow, group_by=["subscription_id"]) == {(MINUTE, "a"): (2, 0), (MINUTE, "b"): (1, 0)}
+
+
+def test_counts_of_a_file_from_before_there_were_mappings_are_kept(tmp_path):
+    with contextlib.closing(sqlite3.connect(tmp_path / "flow.db", isolation_level=None)) as db:
+        for number in range(2):
+            for statement in MIGRATIONS[number]:
+                db.execute(statement)
+        db.execute("PRAGMA user_version = 2")
+        row = ("src", "successfully_received", MINUTE, "", "", "track", "E", "1.2", 3, 0)
+        db.execute("INSERT INTO outcomes_by_minute VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+    with contextlib.closing(SqliteFlow(tmp_path)) as flow:
+        save(flow, tallies={key(): Tally(1)})
+        assert counts(flow) == {(MINUTE,): (4, 0)}
