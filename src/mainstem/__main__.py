@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_tokens(commands)
     _add_audit(commands)
     _add_dead_letters(commands)
+    _add_destinations(commands)
     _add_functions(commands)
     return parser
 
@@ -139,6 +140,18 @@ def _add_functions(commands: Any) -> None:
     logs.add_argument("--follow", action="store_true", help="go on with what comes")
 
 
+def _add_destinations(commands: Any) -> None:
+    group = commands.add_parser("destinations", help="install or list Segment's open-source destinations")
+    group = group.add_subparsers(required=True, metavar="COMMAND")
+    for name, sentence in (
+        ("install", "install the destinations, the browser library, and the libraries of functions"),
+        ("list", "list the destinations, and say whether they are installed"),
+    ):
+        parser = _command(group, name, sentence, _destinations)
+        _add_setting(parser, "packages")
+        parser.set_defaults(action=name)
+
+
 # Commands import what they need when they run, so that `mainstem --help` answers at once.
 
 
@@ -184,6 +197,13 @@ def _audit_verify(values: Settings, _parsed: argparse.Namespace) -> int:
     from mainstem import administration
 
     return administration.verify_audit(values)
+
+
+def _destinations(values: Settings, parsed: argparse.Namespace) -> int:
+    from mainstem import installing
+
+    act = {"install": installing.install, "list": installing.list_destinations}[parsed.action]
+    return act(values, sys.stdout.write)
 
 
 def _deadletter(values: Settings, parsed: argparse.Namespace) -> int:

@@ -290,6 +290,13 @@ def _announce(settings: Settings, api: Address, tracking: Address, secret: str) 
     ]
     if secret:
         lines += _first_words(settings, f"{scheme}://{api}", f"{scheme}://{tracking}", secret)
+    catalogue.use(settings.packages_folder)
+    if not catalogue.installed():
+        lines += [
+            "Segment's open-source destinations, over 200, are not installed; "
+            "`mainstem destinations install` fetches them (120 MB).",
+            "",
+        ]
     lines.append("Ctrl-C stops it.")
     with contextlib.suppress(OSError):  # nobody reads it any more, which is no reason to stop
         sys.stdout.write("\n".join(lines) + "\n")
