@@ -35,7 +35,7 @@ from mainstem.rest.wire import UNSET, Unset, Wire
 api = Family("Tracking Plans", feature="Protocols")
 MAX_RULES: Final = 2_000
 MAX_RULES_OF_CALL: Final = 200
-MAX_SCHEMA_BYTES: Final = 16 * 1024 * 1024
+MAX_SCHEMA_CHARACTERS: Final = 16 * 1024 * 1024
 """Of all the schemas of a plan together (judgement: an import of rules is documented with at most 15 MB)."""
 MAX_FAULTS: Final = 50
 _EXACT: Final = 2**53
@@ -126,11 +126,11 @@ class RulesOutput(Wire, frozen=True):
 
 
 class Stored(msgspec.Struct, frozen=True):
-    """A rule that is there: its row, its age, and how many bytes its schema has."""
+    """A rule that is there: its row, its age, and how many characters its schema has."""
 
     seq: int | None
     created_at: Any
-    size_bytes: int
+    size: int
 
 
 @api.operation("GET /tracking-plans/{trackingPlanId}/rules", needs=Needs.TRACKING_PLAN_READ, rate=per_minute(200))
@@ -173,7 +173,7 @@ def update_rules_in_tracking_plan(call: Call, tracking_plan_id: str, body: Updat
         | {"seq": stored.seq if stored else None}
         for identity, (stored, rule) in written.items()
     ]
-    _check_size(len(rest) + len(rows_written), sum(each.size_bytes for each in rest), rows_written)
+    _check_size(len(rest) + len(rows_written), sum(each.size for each in rest), rows_written)
     _delete(call, [before[identity].seq for identity in gone if identity in before])
     _insert(call, rows_written)
     plans.changed(call, tracking_plan_id)
@@ -304,11 +304,13 @@ def _repeated(rules: Sequence[RuleInput]) -> list[int]:
     return found
 
 
-def _check_size(count: int, size_bytes: int, written: Sequence[dict[str, Any]]) -> None:
+def _check_size(count: int, size: int, written: Sequence[dict[str, Any]]) -> None:
     if count > MAX_RULES:
         raise BadRequest(f"A tracking plan has at most {MAX_RULES} rules.", field="rules")
-    if size_bytes + sum(len(each["json_schema"]) for each in written) > MAX_SCHEMA_BYTES:
-        raise BadRequest(f"The schemas of a tracking plan have at most {MAX_SCHEMA_BYTES} bytes.", field="rules")
+    if size + sum(len(each["json_schema"]) for each in written) > MAX_SCHEMA_CHARACTERS:
+        raise BadRequest(
+            f"The schemas of a tracking plan have at most {MAX_SCHEMA_CHARACTERS} characters.", field="rules"
+        )
 
 
 def _row(call: Call, plan_id: str, identity: Identity, rule: RuleInput, created_at: Any) -> dict[str, Any]:
