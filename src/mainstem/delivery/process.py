@@ -32,6 +32,7 @@ from mainstem.pipeline.digest import (
     digest_inserted,
     joined,
 )
+from mainstem.pipeline.learn import Learner
 from mainstem.pipeline.names import Names
 from mainstem.pipeline.step import Request
 
@@ -118,6 +119,7 @@ class _Work:
         self._filters = Filters()
         self._transformations = Transformations()
         self._enforcers = Enforcers()
+        self._learner = Learner()
         self._names = Names()
         self._tidy_at = 0.0
 
@@ -146,7 +148,9 @@ class _Work:
         """Traces first: a crash in between repeats the batch and its traces, and the later ones count."""
         if self._traces is not None:
             self._unsaved = self._traces.keep(batch.traces, instead_of=self._unsaved)
+        batch.learned = self._learner.news()
         self._store.save(batch, now_ms)
+        self._learner.saved()
         self._unsaved = ()
 
     def _surroundings(self) -> Surroundings:
@@ -164,6 +168,7 @@ class _Work:
             self._now_ms(),
             transformations=self._transformations,
             enforcers=self._enforcers,
+            learner=self._learner,
         )
 
     def _tidy(self) -> None:

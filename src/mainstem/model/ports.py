@@ -13,6 +13,7 @@ from typing import Protocol
 
 import msgspec
 
+from mainstem.model.learned import LearnedEvent, LearnedField, Seen
 from mainstem.model.outcome import OutcomeKey, Tally
 from mainstem.model.trace import Gap, KeptTrace, NewTrace
 
@@ -145,7 +146,8 @@ class Redriven(msgspec.Struct, frozen=True):
 class Processed(msgspec.Struct):
     """What the pipeline made of the records after position `after` up to `position`; saved whole or not at
     all. `calls` are API calls by source and Unix day; `redriven` and `entered` are the ids of
-    re-driven letters and of entries that are now dealt with. `traces` are kept apart, in a TraceStore."""
+    re-driven letters and of entries that are now dealt with. `traces` are kept apart, in a TraceStore.
+    `learned` is what is new of the schemas of sources, each event before its fields."""
 
     after: int
     position: int
@@ -158,6 +160,7 @@ class Processed(msgspec.Struct):
     redriven: Sequence[int] = ()
     entered: Sequence[int] = ()
     traces: Sequence[NewTrace] = ()
+    learned: Sequence[Seen] = ()
 
 
 class PipelineStore(Protocol):
@@ -285,6 +288,16 @@ class OutcomeStore(Protocol):
     def tracked_users(self, source_ids: Sequence[str], first_day: int, last_day: int) -> Sequence[UserCount]:
         """Distinct users since `first_day` (the first day of a month) for each day up to `last_day`, for each
         source and, as source "", over all of `source_ids` together."""
+
+
+class LearnedSchemas(Protocol):
+    """What sources were seen to send: at most MAX_EVENTS events of a source, MAX_FIELDS fields of an event."""
+
+    def events(self, source_id: str) -> Sequence[LearnedEvent]:
+        """Return the events of a source, by type and name."""
+
+    def fields(self, source_id: str, event_type: str, event_name: str) -> Sequence[LearnedField]:
+        """Return the properties or traits of an event, by path; empty when there are none."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True):

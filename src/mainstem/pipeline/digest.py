@@ -21,6 +21,8 @@ from mainstem.model.trace import FROM_LOG
 from mainstem.model.transformation import TransformationSet, transformations_of
 from mainstem.model.trigger import Matches
 from mainstem.pipeline import AFTER_FUNCTION, AT_SOURCE, FROM_SOURCE, TO_DESTINATION, UNDER_PLAN, Note, run, set_aside
+from mainstem.pipeline.forward import tells_violation
+from mainstem.pipeline.learn import Learner
 from mainstem.pipeline.match_trigger import triggers_of
 from mainstem.pipeline.names import Names
 from mainstem.pipeline.step import (
@@ -104,6 +106,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     only_to: str = ""
     transformations: Transformations = msgspec.field(default_factory=Transformations)
     enforcers: Enforcers = msgspec.field(default_factory=Enforcers)
+    learner: Learner = msgspec.field(default_factory=Learner)
     kind: str = FROM_LOG
     origins: Sequence[str] = ()
     tracer: Tracer | None = None
@@ -232,6 +235,8 @@ def _go_on(events: Sequence[Event], counts: Counts, around: Surroundings) -> _Re
     they are received by another source, which does not judge them again. What a replay would forward was forwarded
     when it came in."""
     results, note = _Results(counts), around.note_at()
+    if not around.is_replay:
+        around.learner.note(events)
     scope = SourceScope(around.snapshot, around.already_seen, around.transformations.of, around.enforcers)
     verdicts = run(UNDER_PLAN, events, scope, note)
     forwarded: list[Event] = []
@@ -244,6 +249,7 @@ def _go_on(events: Sequence[Event], counts: Counts, around: Surroundings) -> _Re
         counts.drop(verdicts.dropped)
     around.names.bound(forwarded)
     counts.receive(forwarded)
+    around.learner.note(each for each in forwarded if not tells_violation(each))
     results.dead += [set_aside.from_source(each, {}, counts, around.now_ms) for each in verdicts.failed]
     allowed = [*verdicts.kept, *forwarded]
     if not around.is_replay:

@@ -59,6 +59,11 @@ def violation_event(
     )  # fmt: skip
 
 
+def tells_violation(event: Event) -> bool:
+    """Whether this is such a call. They never show in the schema of the source that gets them."""
+    return "forwardedFromProject" in event.payload
+
+
 def _common_fields(received_at_ms: int, target: SourceConfig) -> dict[str, Any]:
     """What every event has."""
     received_at = write_time(received_at_ms)

@@ -1,4 +1,4 @@
-"""The four roles, on one file."""
+"""The five roles, on one file."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from mainstem.engines.sqlite_flow.bells import Bells
 from mainstem.engines.sqlite_flow.dead_letters import SqliteDeadLetters
 from mainstem.engines.sqlite_flow.deliveries import SqliteDeliveryQueue
 from mainstem.engines.sqlite_flow.file import FlowFile, get_state
+from mainstem.engines.sqlite_flow.learned import SqliteLearnedSchemas
 from mainstem.engines.sqlite_flow.outcomes import SqliteOutcomes
 from mainstem.engines.sqlite_flow.pipeline_store import SqlitePipelineStore
 
@@ -35,6 +36,7 @@ class SqliteFlow:
         self.pipeline: Final = SqlitePipelineStore(self._file, bells, dedupe_max_ids, wake_pipeline)
         self.queue: Final = SqliteDeliveryQueue(self._file, bells, wake_pipeline)
         self.outcomes: Final = SqliteOutcomes(self._file)
+        self.learned: Final = SqliteLearnedSchemas(self._file)
         self.dead_letters: Final = SqliteDeadLetters(self._file, bells)
         with self._file.reading():
             pass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from mainstem.engines.sqlite_flow import deliveries, outcomes, seen, users
+from mainstem.engines.sqlite_flow import deliveries, learned, outcomes, seen, users
 from mainstem.engines.sqlite_flow.bells import Bells
 from mainstem.engines.sqlite_flow.file import FlowFile, get_state, set_state
 from mainstem.errors import EngineUnavailable
@@ -69,6 +69,7 @@ class SqlitePipelineStore:
             )
             seen.remember(db, batch.seen, now_ms, self._max_ids)
             users.remember(db, new_users)
+            learned.remember(db, batch.learned)
             for each in batch.dead:
                 deliveries.keep_letter(db, each.letter, each.key, retries=0, queued=False, entry=each.entry)
             gone = db.executemany("DELETE FROM redriven WHERE id = ?", zip(batch.redriven)).rowcount
@@ -91,6 +92,8 @@ class SqlitePipelineStore:
             with self._file.writing() as db:
                 if not (seen.forget(db) or users.forget(db, now_ms)):
                     break
+        with self._file.writing() as db:
+            learned.forget(db, now_ms)
         self._note_durable_position()
 
     def _note_durable_position(self) -> None:

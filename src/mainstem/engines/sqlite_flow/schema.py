@@ -90,7 +90,20 @@ _THIRD: Final = (
     )""",
 )
 
-MIGRATIONS: Final = (_FIRST, _SECOND, _THIRD)
+# What sources were seen to send. `types` are bits of JsonType; days are Unix days.
+_FOURTH: Final = (
+    """CREATE TABLE learned_events (
+        source_id TEXT NOT NULL, event_type TEXT NOT NULL, event_name TEXT NOT NULL, first_ms INTEGER NOT NULL,
+        last_day INTEGER NOT NULL, PRIMARY KEY (source_id, event_type, event_name)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE learned_fields (
+        source_id TEXT NOT NULL, event_type TEXT NOT NULL, event_name TEXT NOT NULL, path TEXT NOT NULL,
+        types INTEGER NOT NULL, first_ms INTEGER NOT NULL, last_day INTEGER NOT NULL,
+        PRIMARY KEY (source_id, event_type, event_name, path)
+    ) WITHOUT ROWID""",
+)
+
+MIGRATIONS: Final = (_FIRST, _SECOND, _THIRD, _FOURTH)
 
 
 class NewerSchema(MainstemError):
