@@ -293,8 +293,9 @@ def _announce(settings: Settings, api: Address, tracking: Address, secret: str) 
     catalogue.use(settings.packages_folder)
     if not catalogue.installed():
         lines += [
-            "Segment's open-source destinations, over 200, are not installed; "
-            "`mainstem destinations install` fetches them (120 MB).",
+            "Segment's open-source destinations, over 200 of them, are not installed:",
+            "",
+            f"  mainstem destinations install --data {settings.data}   (120 MB)",
             "",
         ]
     lines.append("Ctrl-C stops it.")

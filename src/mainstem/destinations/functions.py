@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 from aiohttp import ClientSession
@@ -55,6 +55,7 @@ _write: Final = msgspec.json.Encoder().encode
 _read: Final = msgspec.json.Decoder().decode
 _read_event: Final = msgspec.json.Decoder(Event).decode
 
+Result = TypeVar("Result")
 Keep = Callable[[Sequence[FunctionLogEntry]], None]
 
 
@@ -205,7 +206,7 @@ class Functions:
     async def _inserted_batch(self, use: FunctionUse, messages: Sequence[Message]) -> list[Message | Failure]:
         ended = await self._call_batch(use, messages)
         if ended.how == "no_handler":
-            return await asyncio.gather(*(_or_failure(self._inserted(use, each)) for each in messages))
+            return list(await asyncio.gather(*(_or_failure(self._inserted(use, each)) for each in messages)))
         failure = verdict(ended)
         if failure is not None:
             raise failure
@@ -240,10 +241,11 @@ def verdict(ended: Ended) -> Retryable | Filtered | None:
 async def one_by_one(perform: Perform, messages: Sequence[Message], http: ClientSession) -> Sequence[Failure | None]:
     """What each message comes to alone. They are of different users, so no order is lost by going beside each
     other."""
-    return await asyncio.gather(*(_or_failure(perform(message, http)) for message in messages))
+    ends = await asyncio.gather(*(_or_failure(perform(message, http)) for message in messages))
+    return [None if isinstance(end, Left) else end for end in ends]
 
 
-async def _or_failure(work: Awaitable[Any]) -> Any:
+async def _or_failure(work: Awaitable[Result]) -> Result | Failure:
     try:
         return await work
     except (Retryable, Rejected, Filtered) as failure:

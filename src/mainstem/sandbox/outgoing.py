@@ -101,7 +101,8 @@ class Outgoing:
                 return Response(request.id, error=f"the answer is larger than {_BODY_BYTES} bytes")
             return Response(
                 request.id, status=answer.status, reason=answer.reason or "", url=str(answer.url),
-                redirected=bool(answer.history), headers=list(answer.headers.items()),
+                redirected=bool(answer.history),
+                headers=[(str(name), value) for name, value in answer.headers.items()],
                 body=base64.b64encode(content).decode(),
             )  # fmt: skip
 
