@@ -8,7 +8,7 @@ RUN := .venv/bin
 SYNCED := .venv/.synced
 SYNCED_DEV := .venv/.synced-dev
 
-.PHONY: help run test test-clients soak check bench docs clean
+.PHONY: help run test test-clients test-destinations soak check bench docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -22,6 +22,11 @@ test: $(SYNCED_DEV) ## set up and run the tests; one of them through ARGS="tests
 test-clients: $(SYNCED_DEV) ## run the journeys of the official clients (Node, Go, Chromium)
 	scripts/install-clients
 	$(RUN)/pytest -m clients $(ARGS)
+
+test-destinations: $(SYNCED_DEV) ## run the tests with Segment's open-source destinations installed
+	$(RUN)/mainstem destinations install --packages .packages
+	scripts/install-clients
+	$(RUN)/pytest -m destinations $(ARGS)
 
 soak: $(SYNCED_DEV) ## kill every process 100 times under load and compare what arrived
 	$(RUN)/pytest -m soak $(ARGS)
@@ -42,7 +47,7 @@ docs: $(SYNCED_DEV) ## write the generated reference
 	$(RUN)/python docs/generate.py
 
 clean: ## remove what set-up made
-	rm -rf .venv .uv .clients tests/clients/node_modules
+	rm -rf .venv .uv .clients .packages tests/clients/node_modules
 
 .uv/bin/uv:
 	$(PYTHON) -m venv .uv
