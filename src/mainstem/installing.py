@@ -15,12 +15,14 @@ from typing import Final
 from mainstem.destinations.actions import catalogue
 from mainstem.packages import install as packages
 from mainstem.packages.install import Step
+from mainstem.sandbox import libraries
 from mainstem.sandbox.deno import find_deno
 from mainstem.settings import Settings
 
 Write = Callable[[str], object]
 
 _CATALOGUE: Final = Path(catalogue.__file__).with_name("catalogue.cjs")
+_BUNDLER: Final = Path(libraries.__file__).with_name("bundle.cjs")
 _MB: Final = 1024 * 1024
 
 
@@ -28,6 +30,7 @@ def steps() -> Mapping[str, Step | None]:
     """The sets that are installed, in this order, with the last step of each."""
     return {
         "destinations": Step(_write_catalogue, f"{catalogue.FORMAT} {_CATALOGUE.read_text()}"),
+        "functions": Step(_bundle_libraries, f"{libraries.BUNDLED} {_BUNDLER.read_text()}"),
         "browser": None,
     }
 
@@ -68,6 +71,10 @@ def _state(folder: Path, count: int) -> str:
     if packages.is_current("destinations", folder, steps()["destinations"]):
         return text
     return f"{text} This version of mainstem has others: run `mainstem destinations install`."
+
+
+def _bundle_libraries(folder: Path) -> None:
+    libraries.bundle_libraries(folder / "node_modules", folder)
 
 
 def _write_catalogue(folder: Path) -> None:

@@ -398,9 +398,9 @@ function setGlobal(name, value) {
   defineProperty(globalThis, name, { value, writable: true, configurable: true, enumerable: false });
 }
 
-function setMissing(name, install) {
+function setMissing(name, why) {
   const refuse = () => {
-    const error = new ReferenceError(`the library ${name} is not installed: ${install}`);
+    const error = new ReferenceError(`the library ${name} ${why}`);
     weakAdd(missing, error);
     throw error;
   };
@@ -421,7 +421,16 @@ function takeAway() {
   freeze(Promise.prototype);
 }
 
-async function addLibraries(libraries) {
+// Node's module has these from the global of the same name, whose place it takes.
+function bothCryptos(module) {
+  const { subtle } = crypto;
+  const getRandomValues = crypto.getRandomValues.bind(crypto), randomUUID = crypto.randomUUID.bind(crypto);
+  return { ...module, subtle, getRandomValues, randomUUID, webcrypto: crypto };
+}
+
+// Run before anything is taken away, because they may ask for it, and returned to be put in place after.
+async function loadLibraries(libraries) {
+  const loaded = [];
   const builtins = create(null);
   const builtin = async (name) => builtins[name] ??= (await import(`bridge:${name}`)).default;
   const give = (name) => {
@@ -437,17 +446,19 @@ async function addLibraries(libraries) {
       new NativeFunction("module", "exports", "require", "process", script)(module, module.exports, give, process);
     }
     const [global, member] = path.split(".");
-    const value = itself ? await builtin(itself) : module.exports;
-    setGlobal(global, member ? { [member]: value } : value);
+    const value = itself === "crypto" ? bothCryptos(await builtin(itself)) : itself ? await builtin(itself) : module.exports;
+    loaded.push([global, member ? { [member]: value } : value]);
   }
+  return loaded;
 }
 
 async function boot(config) {
   ({ secret, kind, output_bytes: outputMax, log_bytes: logMax } = config);
   put(`["${secret}","r"]\n`);
   flush();
+  let libraries;
   try {
-    await addLibraries(config.libraries);
+    libraries = await loadLibraries(config.libraries);
   } catch (error) {
     reject(describe(error));
     return;
@@ -458,7 +469,8 @@ async function boot(config) {
   setGlobal("fetch", fetchByHost);
   setGlobal("cache", cache);
   if (kind === "SOURCE") setGlobal("Segment", freeze(Segment));
-  for (const name of config.missing) setMissing(name, config.install);
+  for (const [name, value] of libraries) setGlobal(name, value);
+  for (const [name, why] of Object.entries(config.missing)) setMissing(name, why);
   NativeResponse.prototype.buffer = async function () {
     return Buffer.from(await this.arrayBuffer());
   };

@@ -14,7 +14,7 @@ from mainstem.model.networks import Network
 from mainstem.sandbox.code import Code, Ended, Invocation, Limits
 from mainstem.sandbox.libraries import Libraries
 from mainstem.sandbox.outgoing import Outgoing
-from mainstem.sandbox.process import Call, Process, Verdict
+from mainstem.sandbox.process import FAULT_SECONDS, Call, Process, Verdict
 
 _LOOK_SECONDS: Final = 0.1
 _TURN_SECONDS: Final = 1.0  # that a process is left alone while others wait for its place
@@ -152,11 +152,12 @@ class _Function:
         self._process: Process | None = None
         self._ward: Process | None = None
         self._fault: Ended | None = None  # it does not load
+        self._fault_until = 0.0
 
     def add(self, call: Call) -> None:
         """Run this as soon as may be."""
         self._used = asyncio.get_running_loop().time()
-        if self._fault is not None:
+        if self._fault is not None and self._used < self._fault_until:
             call.end(self._fault)
             return
         self._waiting.append(call)
@@ -200,10 +201,10 @@ class _Function:
         self.pump()
 
     def unloadable(self, process: Process, ended: Ended) -> None:
-        """Neither can those load that wait; code that is wrong is not tried again while it is in use."""
+        """Neither can those run that wait. Code that is wrong is not tried again for a while."""
         del process
         if ended.how == "bad_code":
-            self._fault = ended
+            self._fault, self._fault_until = ended, asyncio.get_running_loop().time() + FAULT_SECONDS
         self.close(ended)
 
     def unavailable(self, process: Process, error: SandboxUnavailable) -> None:

@@ -36,6 +36,7 @@ from mainstem.sandbox.libraries import Loaded
 from mainstem.sandbox.outgoing import Outgoing, Request, Response
 from mainstem.sandbox.usage import Usage, confine, extend_processor_time, read_usage
 
+FAULT_SECONDS: Final = 10.0  # after which code that does not run is loaded again: a library may be there now
 _START_SECONDS: Final = 30.0
 _ERROR_BYTES: Final = 4 * 1024
 _ERROR_BYTES_MAX: Final = 1024 * 1024
@@ -230,7 +231,6 @@ class Process(asyncio.SubprocessProtocol):
                 "secret": self._secret, "kind": self._code.kind, "source": self._code.source,
                 "output_bytes": self._limits.output_bytes, "log_bytes": self._limits.log_bytes,
                 "libraries": self._libraries.scripts, "missing": self._libraries.missing,
-                "install": self._libraries.install,
             }
         )  # fmt: skip
 
@@ -329,6 +329,8 @@ class Process(asyncio.SubprocessProtocol):
             self._open = None
         self._served += 1
         self.used = self._loop.time()
+        if line.how == "b" and self.used - self.born > FAULT_SECONDS:
+            self.retiring = True  # a library that it lacks may be there now
         value = None if line.value is msgspec.UNSET else bytes(line.value)
         call.end(
             Ended(
