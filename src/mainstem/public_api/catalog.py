@@ -6,7 +6,7 @@ destinations that are built in stand Segment's open-source ones, whose entries c
 long as it is not installed they are UNAVAILABLE, and say what to do.
 Source: Public API reference, tag "Catalog" (6 operations).
 """
-# ruff: noqa: ARG001  # the catalogue is the same for every caller
+# ruff: noqa: ARG001  # the catalogue is the same for every caller, but for functions
 
 from __future__ import annotations
 
@@ -245,7 +245,10 @@ def get_sources_catalog(call: Call, query: PageInput) -> SourcesCatalogOutput:
 @api.operation("GET /catalog/sources/{sourceMetadataId}", needs=Needs.WORKSPACE_MEMBER)
 def get_source_metadata(call: Call, source_metadata_id: str) -> SourceMetadataOutput:
     """Get Source Metadata"""
+    from mainstem.public_api import functions  # which are described in the shapes of this module
+
     entry = find_source_metadata(source_metadata_id)
+    entry = entry or functions.find_source_metadata(call.db, call.workspace_id, source_metadata_id)
     return SourceMetadataOutput(source_metadata=_found(entry, "Source metadata", source_metadata_id))
 
 
@@ -262,7 +265,10 @@ def get_destinations_catalog(call: Call, query: PageInput) -> DestinationsCatalo
 @api.operation("GET /catalog/destinations/{destinationMetadataId}", needs=Needs.WORKSPACE_MEMBER)
 def get_destination_metadata(call: Call, destination_metadata_id: str) -> DestinationMetadataOutput:
     """Get Destination Metadata"""
+    from mainstem.public_api import functions  # which are described in the shapes of this module
+
     entry = find_destination_metadata(destination_metadata_id)
+    entry = entry or functions.find_destination_metadata(call.db, call.workspace_id, destination_metadata_id)
     return DestinationMetadataOutput(
         destination_metadata=_found(entry, "Destination metadata", destination_metadata_id)
     )

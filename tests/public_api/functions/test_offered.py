@@ -43,6 +43,7 @@ class TestDestination:
             "secret": ("password", False),
             "map": ("map", False),
         }
+        assert api.get(f"/catalog/destinations/{function['catalogId']}").data == {"destinationMetadata": described}
         assert api.get(f"/destinations/{destination['id']}").data == {"destination": destination}
         assert api.get("/destinations").data["destinations"] == [destination]
         (config,) = published(api, source_id).destinations
@@ -107,6 +108,8 @@ class TestSource:
         source = post_source(api, function, settings=VALUES).data["source"]
         assert (source["settings"], source["metadata"]["name"]) == (SHOWN, "F")
         assert len(source["writeKeys"]) == 1
+        described = api.get(f"/catalog/sources/{function['catalogId']}").data
+        assert described == {"sourceMetadata": source["metadata"]}
         assert api.get(f"/sources/{source['id']}").data["source"] == source
         assert api.get("/sources").data["sources"] == [source]
         config = published(api, source["id"])

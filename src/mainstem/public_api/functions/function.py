@@ -30,6 +30,7 @@ from sqlalchemy import (
 from mainstem.model.snapshot import FUNCTION_PREFIX
 from mainstem.public_api.functions.settings import Setting
 from mainstem.rest import audit, rows
+from mainstem.rest.ids import hex_id
 from mainstem.rest.operation import Call
 from mainstem.rest.rows import Moment, metadata, moment_text
 from mainstem.rest.wire import UNSET, Unset, Wire
@@ -97,6 +98,7 @@ ID_PREFIXES: Final = {
     ResourceType.INSERT_DESTINATION: "ifnd_",
     ResourceType.INSERT_SOURCE: "ifns_",
 }
+_CATALOG_PREFIX: Final = "ff"
 INSERT_PREFIXES: Final = (ID_PREFIXES[ResourceType.INSERT_DESTINATION], ID_PREFIXES[ResourceType.INSERT_SOURCE])
 
 
@@ -140,6 +142,12 @@ class FunctionOutput(Wire, frozen=True):
     function: Function
 
 
+def new_catalog_id() -> str:
+    """24 hex digits like the other types of destinations, which count seconds in the first eight: none of them will
+    begin like this before the year 2105."""
+    return _CATALOG_PREFIX + hex_id()[len(_CATALOG_PREFIX) :]
+
+
 def published_id(function_id: str) -> str:
     """The id that the data plane finds the deployed version under."""
     return FUNCTION_PREFIX + function_id
@@ -159,7 +167,9 @@ def one(call: Call, function_id: str) -> Row[Any]:
 def find_by_catalog_id(
     db: Connection, workspace_id: str, catalog_id: str, resource_type: ResourceType
 ) -> Row[Any] | None:
-    """The function that is this type of source or destination in the workspace."""
+    """The function that is this type of source or destination in the workspace. Costs nothing for other types."""
+    if not catalog_id.startswith(_CATALOG_PREFIX):
+        return None
     same = (functions.c.catalog_id == catalog_id) & (functions.c.workspace_id == workspace_id)
     return db.execute(select(functions).where(same, functions.c.resource_type == resource_type)).one_or_none()
 

@@ -165,7 +165,7 @@ def create_function(call: Call, body: CreateFunctionInput) -> FunctionOutput:
             id=function_id,
             workspace_id=call.workspace_id,
             resource_type=kind,
-            catalog_id=hex_id(),
+            catalog_id=function.new_catalog_id(),
             name=name,
             description=given(body.description, None),
             logo_url=given(body.logo_url, None),

@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from mainstem.public_api import workspaces
-from mainstem.public_api.catalog import DestinationMetadata, SourceMetadata
+from mainstem.public_api.catalog import NO_LOGO, DestinationMetadata, SourceMetadata
 from mainstem.public_api.functions import settings
 from mainstem.public_api.functions.function import ResourceType, find_by_catalog_id, settings_of, shown_name
 
@@ -29,7 +29,7 @@ def find_destination_metadata(db: Connection, workspace_id: str, catalog_id: str
         name=name,
         slug=row.id,
         description=row.description or "",
-        logos={"default": row.logo_url or ""},
+        logos={"default": row.logo_url or NO_LOGO},
         options=settings.options(settings_of(row)),
         status="PUBLIC",
         previous_names=(name,),
@@ -62,7 +62,7 @@ def find_source_metadata(db: Connection, workspace_id: str, catalog_id: str) -> 
         name=row.name,
         slug=row.id,
         description=row.description or "",
-        logos={"default": row.logo_url or ""},
+        logos={"default": row.logo_url or NO_LOGO},
         options=settings.options(settings_of(row)),
         categories=("Functions",),
         is_cloud_event_source=False,
