@@ -5,7 +5,7 @@ Source: product guide, "Destinations Actions"; published behaviour of the runner
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -24,6 +24,7 @@ from mainstem.destinations.base import (
 from mainstem.model.snapshot import DestinationConfig, SubscriptionConfig
 
 MAX_BATCH: Final = 1_000
+MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
 
 
 class Authorized(Protocol):
@@ -51,7 +52,13 @@ def connect(config: DestinationConfig, runner: Runner, authorized: Authorized) -
             raise end
 
     async def perform_batch(messages: Sequence[Message], _http: ClientSession) -> Sequence[Failure | None]:
-        return await send(messages, is_batch=True)
+        mapping = mappings.get(messages[0].subscription_id)
+        if mapping is None:
+            raise Filtered("FILTERED_AT_MAPPING")
+        ends: list[Failure | None] = []
+        for batch in _portions(messages, _batch_size(mapping), _batch_bytes(mapping)):
+            ends += await send(batch, is_batch=True)
+        return ends
 
     async def send(messages: Sequence[Message], *, is_batch: bool) -> Sequence[Failure | None]:
         mapping = mappings.get(messages[0].subscription_id)
@@ -94,5 +101,26 @@ def _is_batched(mapping: SubscriptionConfig) -> bool:
 
 
 def _batch_size(mapping: SubscriptionConfig) -> int:
+    """Zero, which some actions have as their default, is no size."""
     size = mapping.mapping.get("batch_size")
-    return max(1, min(size, MAX_BATCH)) if isinstance(size, int) else MAX_BATCH
+    return min(size, MAX_BATCH) if isinstance(size, int) and size > 0 else MAX_BATCH
+
+
+def _batch_bytes(mapping: SubscriptionConfig) -> int:
+    size = mapping.mapping.get("batch_bytes")
+    return min(size, MAX_BATCH_BYTES) if isinstance(size, int) and size > 0 else MAX_BATCH_BYTES
+
+
+def _portions(messages: Sequence[Message], size: int, most_bytes: int) -> Iterator[Sequence[Message]]:
+    """The messages in order, cut where a portion would have too many of them or too many bytes; one that is too
+    large by itself is a portion of its own."""
+    portion: list[Message] = []
+    held = 0
+    for message in messages:
+        if portion and (len(portion) >= size or held + len(message.body) > most_bytes):
+            yield portion
+            portion, held = [], 0
+        portion.append(message)
+        held += len(message.body)
+    if portion:
+        yield portion

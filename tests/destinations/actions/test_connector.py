@@ -1,0 +1,128 @@
+"""Mappings as connections, with a runner that answers as told."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from mainstem.destinations.actions.connector import connect
+from mainstem.destinations.actions.runner import Answer, Call, Result
+from mainstem.destinations.base import Connection, Filtered, Message, Rejected, Retryable
+from mainstem.model.snapshot import DestinationConfig, SubscriptionConfig
+
+HTTP: Any = None
+
+
+class Told:
+    """A runner that answers each event with the status in its properties."""
+
+    def __init__(self, refreshed: dict[str, Any] | None = None) -> None:
+        self.calls: list[Call] = []
+        self.refreshed = refreshed
+
+    async def call(self, call: Call) -> Answer:
+        self.calls.append(call)
+        statuses = [json.loads(each)["status"] for each in call.events]
+        results = [Result(status) if status < 400 else Result(status, "ERROR", "no") for status in statuses]
+        return Answer(results, refreshed=self.refreshed)
+
+
+class Authorized:
+    def __init__(self) -> None:
+        self.saved: list[dict[str, Any]] = []
+
+    def auth(self, _config: DestinationConfig) -> dict[str, Any] | None:
+        return {"access_token": "old"}
+
+    def refreshed(self, _config: DestinationConfig, tokens: dict[str, Any]) -> None:
+        self.saved.append(tokens)
+
+
+def mapping(id: str = "sub", *, enabled: bool = True, **fields: Any) -> SubscriptionConfig:
+    return SubscriptionConfig(
+        id, id, "send", 'type = "track"', enabled, {"enable_batching": True, **fields}, can_batch=True
+    )
+
+
+def connected(runner: Told, *mappings: SubscriptionConfig, authorized: Authorized | None = None) -> Connection:
+    config = DestinationConfig("d", "meta", "D", True, {"key": "k"}, subscriptions=mappings or (mapping(),))
+    return connect(config, runner, authorized or Authorized())  # type: ignore[arg-type]
+
+
+def message(status: int = 200, *, through: str = "sub", padding: int = 0) -> Message:
+    body = json.dumps({"status": status, "padding": "x" * padding}).encode()
+    return Message(body, 0, 0, "src", "m", "track", 0, through)
+
+
+async def test_a_call_has_the_action_the_mapping_the_settings_and_the_tokens() -> None:
+    runner = Told()
+    await connected(runner, mapping(url="u")).perform(message(), HTTP)
+    [call] = runner.calls
+    assert (call.metadata_id, call.action, call.settings, call.auth) == (
+        "meta",
+        "send",
+        {"key": "k"},
+        {"access_token": "old"},
+    )
+    assert call.mapping == {"enable_batching": True, "url": "u"}
+    assert not call.is_batch
+
+
+@pytest.mark.parametrize(
+    ("status", "failure"), [(503, Retryable), (429, Retryable), (400, Rejected), (501, Rejected)]
+)
+async def test_the_status_decides_whether_it_is_tried_again(status: int, failure: type[Exception]) -> None:
+    with pytest.raises(failure, match=str(status)):
+        await connected(Told()).perform(message(status), HTTP)
+
+
+async def test_members_of_a_batch_have_results_of_their_own() -> None:
+    connection = connected(Told())
+    assert connection.perform_batch is not None
+    ends = await connection.perform_batch([message(200), message(429), message(400)], HTTP)
+    assert [type(each) for each in ends] == [type(None), Retryable, Rejected]
+
+
+@pytest.mark.parametrize(("fields", "sizes"), [({"batch_size": 2}, [2, 2, 1]), ({"batch_size": 0}, [5]), ({}, [5])])
+async def test_a_batch_is_cut_to_the_size_of_its_mapping(fields: dict[str, Any], sizes: list[int]) -> None:
+    runner = Told()
+    connection = connected(runner, mapping(**fields))
+    assert connection.perform_batch is not None
+    await connection.perform_batch([message()] * 5, HTTP)
+    assert [len(call.events) for call in runner.calls] == sizes
+    assert all(call.is_batch for call in runner.calls)
+
+
+async def test_a_batch_is_cut_to_the_bytes_of_its_mapping() -> None:
+    runner = Told()
+    connection = connected(runner, mapping(batch_bytes=1_000))
+    assert connection.perform_batch is not None
+    await connection.perform_batch(
+        [message(padding=400), message(padding=400), message(padding=2_000), message()], HTTP
+    )
+    assert [len(call.events) for call in runner.calls] == [2, 1, 1]
+
+
+@pytest.mark.parametrize("config", [(mapping("other"),), (mapping(enabled=False),)])
+async def test_what_waits_for_a_mapping_that_is_gone_or_disabled_is_filtered(
+    config: tuple[SubscriptionConfig],
+) -> None:
+    runner = Told()
+    with pytest.raises(Filtered, match="FILTERED_AT_MAPPING"):
+        await connected(runner, *config).perform(message(), HTTP)
+    assert runner.calls == []
+
+
+def test_only_mappings_that_ask_for_batches_and_can_are_grouped() -> None:
+    alone = SubscriptionConfig("alone", "n", "send", "t", True, {"enable_batching": True})
+    off = mapping("off", enable_batching=False)
+    group = connected(Told(), mapping(), alone, off).group
+    assert [group(message(through=each)) for each in ("sub", "alone", "off")] == ["sub", None, None]
+
+
+async def test_refreshed_tokens_are_kept() -> None:  # A63
+    authorized = Authorized()
+    await connected(Told({"accessToken": "new"}), authorized=authorized).perform(message(), HTTP)
+    assert authorized.saved == [{"accessToken": "new"}]
