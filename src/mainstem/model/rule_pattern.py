@@ -68,6 +68,8 @@ class _Translation:
             return "".join(map(_literal, text[2:].removesuffix("\\E")))
         if kind == "escape":
             return _ENDS.get(text) or _escape(text)
+        if text == "\\":
+            raise PatternRefused("it ends in a backslash")
         if kind == "group":
             return self._group(text, fresh)
         if kind == "bracket":

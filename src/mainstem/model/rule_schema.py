@@ -81,7 +81,14 @@ def positions(json_schema: dict[str, Any]) -> dict[tuple[str, ...], Position]:
 
 
 def _parts(schema: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Schema]]:
-    """The schemas right within a schema, and the path of each."""
+    """The schemas right within a schema, and the path of each; what stands in the place of one and is none is
+    passed over."""
+    for path, part in _places(schema):
+        if isinstance(part, (dict, bool)):
+            yield path, part
+
+
+def _places(schema: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
     for word in _APPLICATORS:
         if word in schema:
             yield (word,), schema[word]
@@ -94,7 +101,7 @@ def _parts(schema: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Schema]
     for word in (*_MAPS, "dependencies"):
         inner = schema.get(word)
         if isinstance(inner, dict):
-            yield from (((word, name), part) for name, part in inner.items() if isinstance(part, (dict, bool)))
+            yield from (((word, name), part) for name, part in inner.items())
 
 
 def _judging(schema: Schema, pattern: Callable[[str], str]) -> Schema:
@@ -151,10 +158,21 @@ def _inside(value: Any) -> Iterator[Any]:
 
 def _unlike_metaschema(json_schema: dict[str, Any]) -> Iterator[Fault]:
     for error in _metaschema.iter_errors(json_schema):
-        path = error.instance_path
-        yield dotted(path), _NO_TYPE if path[-1:] == ["type"] else error.message
-    if not isinstance(json_schema.get("$defs", {}), dict):
-        yield "$defs", "must be an object"
+        place = error.instance_path
+        yield dotted(place), _NO_TYPE if place[-1:] == ["type"] else error.message
+    for path, position in positions(json_schema).items():
+        if isinstance(position.schema, dict) and "$defs" in position.schema:
+            yield from _unlike_definitions(position.schema["$defs"], (*path, "$defs"))
+
+
+def _unlike_definitions(definitions: Any, path: tuple[str, ...]) -> Iterator[Fault]:
+    """Draft-07 does not know $defs, the later word for definitions, so its own schema passes it over."""
+    if not isinstance(definitions, dict):
+        yield dotted(path), "must be an object"
+        return
+    for name, part in definitions.items():
+        for error in _metaschema.iter_errors(part):
+            yield dotted((*path, name, *error.instance_path)), error.message
 
 
 def _refused_words(json_schema: dict[str, Any]) -> Iterator[Fault]:
