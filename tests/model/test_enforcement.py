@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mainstem.model.enforcement import MAX_VIOLATIONS, Enforcers
-from mainstem.model.snapshot import Change, SchemaControls, Snapshot, SourceConfig
+from mainstem.model.enforcement import MAX_VIOLATIONS, Enforcers, Rule
+from mainstem.model.snapshot import Change, RuleConfig, SchemaControls, Snapshot, SourceConfig
 from model.json_values import values
 from model.plans import declaring, judge, plan, protocols, rule, told, track
 
@@ -403,3 +403,11 @@ def test_what_is_gone_is_forgotten():
 def test_a_source_without_a_plan_has_none():
     assert Enforcers().of(source(), Snapshot()) is None
     assert Enforcers().of(source(tracking_plan_id="tp_gone"), Snapshot()) is None
+
+
+def test_of_a_rule_that_refers_back_the_upper_hundred_levels_are_told() -> None:
+    schema = {"properties": {"in": {"$ref": "#"}}, "required": ["id"]}
+    payload: dict[str, Any] = {}
+    for _ in range(300):
+        payload = {"in": payload}
+    assert len(Rule(RuleConfig("COMMON", "", 1.0, schema)).faults(payload)) == 100

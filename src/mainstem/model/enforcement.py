@@ -52,6 +52,8 @@ class Rule:
         """How an event breaks the rule; empty when it does not."""
         if self.is_valid(payload):
             return []
+        if self._refers:
+            payload = _shallow(payload)  # every level that a rule refers back to is quoted whole: work by the square
         try:
             return faults(self._validator.iter_errors(payload), self._schema)
         except ValueError:  # it nests deeper than the validator can quote, and than a rule can look
@@ -63,6 +65,10 @@ class Rule:
         if known is None:
             known = self._names[container] = planned_names(self._schema, container)
         return known
+
+    @cached_property
+    def _refers(self) -> bool:
+        return b'"$ref"' in msgspec.json.encode(self._schema)
 
     @cached_property
     def _validator(self) -> Validator:
