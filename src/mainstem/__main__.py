@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_dead_letters(commands)
     _add_destinations(commands)
     _add_functions(commands)
+    _add_schema(commands)
     return parser
 
 
@@ -140,6 +141,18 @@ def _add_functions(commands: Any) -> None:
     logs.add_argument("--follow", action="store_true", help="go on with what comes")
 
 
+def _add_schema(commands: Any) -> None:
+    schema = _command(commands, "schema", "show what a source was seen to send, or switch some of it off", _schema)
+    schema.add_argument("source", help="the id or slug of the source")
+    schema.add_argument("--type", help="track, identify, page, screen or group [track; of traits: identify]")
+    schema.add_argument("--event", metavar="NAME", help="an event: its properties and their types, or its switch")
+    schema.add_argument("--trait", metavar="NAME", help="the switch of a trait")
+    schema.add_argument("--integration", metavar="NAME", help="the switch of a destination for an event, or a --type")
+    which = schema.add_mutually_exclusive_group()
+    which.add_argument("--on", dest="on", action="store_true", default=None, help="switch it on again")
+    which.add_argument("--off", dest="on", action="store_false", default=None, help="switch it off")
+
+
 def _add_destinations(commands: Any) -> None:
     group = commands.add_parser("destinations", help="install or list Segment's open-source destinations")
     group = group.add_subparsers(required=True, metavar="COMMAND")
@@ -197,6 +210,15 @@ def _audit_verify(values: Settings, _parsed: argparse.Namespace) -> int:
     from mainstem import administration
 
     return administration.verify_audit(values)
+
+
+def _schema(values: Settings, parsed: argparse.Namespace) -> int:
+    from mainstem import schema_commands
+
+    asked = schema_commands.Asked(
+        parsed.source, parsed.type, parsed.event, parsed.trait, parsed.integration, parsed.on
+    )
+    return schema_commands.run(values, asked)
 
 
 def _destinations(values: Settings, parsed: argparse.Namespace) -> int:

@@ -6,11 +6,12 @@ One row per source, sealed, with a growing version; a source that is gone leaves
 from __future__ import annotations
 
 import msgspec
+from msgspec import structs
 from sqlalchemy import Column, Connection, Integer, LargeBinary, String, Table, delete, func, insert, select
 
 from mainstem.model.snapshot import FUNCTION_PREFIX, PLAN_PREFIX, Published, SourceConfig
 from mainstem.public_api import catalog, destinations, functions, transformations
-from mainstem.public_api.sources import schema_settings
+from mainstem.public_api.sources import schema_controls, schema_settings
 from mainstem.public_api.sources.source import settings_of, sources, write_keys_of
 from mainstem.public_api.tracking_plans import rules
 from mainstem.rest.operation import Call
@@ -67,7 +68,9 @@ def source_config(db: Connection, vault: Vault, source_id: str) -> SourceConfig 
         settings=settings,
         destinations=destinations.of_source(db, vault, source_id),
         tracking_plan_id=row.tracking_plan_id or "",
-        schema=schema_settings.controls_of(db, source_id),
+        schema=structs.replace(
+            schema_settings.controls_of(db, source_id), **schema_controls.controls_off(db, source_id)
+        ),
         transformations=transformations.of_source(db, vault, source_id),
         insert=functions.inserts_of_source(db, vault, source_id).get(source_id),
         function=functions.source_use(db, row, settings),

@@ -15,7 +15,7 @@ from sqlalchemy import Row, delete, insert, update
 from mainstem.errors import InputInvalid
 from mainstem.public_api import destinations, functions, integration_settings, transformations
 from mainstem.public_api.labels import StatusOutput, source_labels
-from mainstem.public_api.sources import schema_settings
+from mainstem.public_api.sources import schema_controls, schema_settings
 from mainstem.public_api.sources.source import (
     Source,
     SourceOutput,
@@ -176,6 +176,7 @@ def delete_source(call: Call, source_id: str) -> StatusOutput:
     transformations.delete_of_source(call, source_id)
     functions.delete_inserts_at(call, source_id)
     schema_settings.delete_of_source(call, source_id)
+    schema_controls.delete_of_source(call.db, source_id)
     call.db.execute(delete(source_labels).where(source_labels.c.source_id == source_id))
     call.db.execute(delete(write_keys).where(write_keys.c.source_id == source_id))
     call.db.execute(delete(sources).where(sources.c.id == source_id))
