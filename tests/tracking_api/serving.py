@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,15 @@ class Served:
             self.stop()
         self.wait_until_stopped()
         self._log.close()
+
+
+def eventually(ask: Callable[[], httpx.Response], met: Callable[[httpx.Response], bool]) -> httpx.Response:
+    """Ask again and again until the answer meets the condition."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not met(answer := ask()):
+        assert time.monotonic() < deadline, answer
+        time.sleep(0.01)
+    return answer
 
 
 def _free_port() -> int:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from mainstem.model.snapshot import SourceConfig
 from serving import make_certificate
-from tracking_api.serving import SECOND_KEY, UNKNOWN_KEY, WRITE_KEY, Served, source
+from tracking_api.serving import SECOND_KEY, SOURCE_ID, UNKNOWN_KEY, WRITE_KEY, Served, eventually, source
 
 
 @pytest.mark.parametrize("path", ["/v1/projects/{}/settings", "/projects/{}/settings"])
@@ -59,10 +60,44 @@ def test_a_public_url_stands_for_the_host(
     assert (segment_io["protocol"], segment_io["apiHost"]) == (protocol, host)
 
 
-def test_any_website_may_load_them_and_keep_them_for_a_short_time(served: Served) -> None:
+def test_any_website_may_load_them_and_keep_them_if_it_asks_each_time(served: Served) -> None:
     answer = served.client.get(f"/v1/projects/{WRITE_KEY}/settings", headers={"Origin": "https://shop.example"})
     assert answer.headers["access-control-allow-origin"] == "*"
-    assert answer.headers["cache-control"] == "public, max-age=60"
+    assert answer.headers["cache-control"] == "public, max-age=0, must-revalidate"
+
+
+def test_who_has_them_is_told_so_without_a_body_until_something_changes(serve: Callable[..., Served]) -> None:
+    served, path = serve(), f"/v1/projects/{WRITE_KEY}/settings"
+    first = served.client.get(path)
+    same = served.client.get(path, headers={"If-None-Match": first.headers["etag"]})
+    assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", first.headers["etag"])
+    assert same.headers["access-control-allow-origin"] == "*"
+    assert "content-length" not in same.headers
+    served.snapshots.publish(
+        SourceConfig(
+            SOURCE_ID, "w", "s", "s", "m", "web", True, (WRITE_KEY,), {"deliveryStrategy": {"strategy": "b"}}
+        )
+    )
+    changed = eventually(
+        lambda: served.client.get(path, headers={"If-None-Match": first.headers["etag"]}),
+        lambda answer: answer.status_code == 200,
+    )
+    assert changed.json()["integrations"]["Segment.io"]["deliveryStrategy"] == {"strategy": "b"}
+
+
+def test_each_host_is_told_its_own_address(served: Served) -> None:
+    path = f"/v1/projects/{WRITE_KEY}/settings"
+    answers = [served.client.get(path, headers={"Host": host}) for host in ("a.example", "b.example", "a.example")]
+    assert answers[0].headers["etag"] == answers[2].headers["etag"] != answers[1].headers["etag"]
+    assert answers[1].json()["integrations"]["Segment.io"]["apiHost"] == "b.example/v1"
+
+
+def test_of_many_hosts_only_the_newest_are_remembered(serve: Callable[..., Served]) -> None:
+    served = serve()
+    for number in range(200):
+        host = f"h{number}.example"
+        answer = served.client.get(f"/v1/projects/{WRITE_KEY}/settings", headers={"Host": host})
+        assert answer.json()["integrations"]["Segment.io"]["apiHost"] == f"{host}/v1"
 
 
 @pytest.mark.parametrize("write_key", [UNKNOWN_KEY, "short", "%00", "é"])

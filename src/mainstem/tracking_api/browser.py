@@ -26,7 +26,9 @@ _FOR_ANY: Final = (("access-control-allow-origin", "*"), _EXPOSED)
 def for_origin(answer: Answer, origin: str | None) -> Answer:
     """The answer with the headers that every one has. A page may send credentials, so its origin is echoed; `*`
     stands for all without an Origin and for public files."""
-    if origin is None or answer.for_any_origin or len(origin) > _MAX_ORIGIN_CHARACTERS or not _may_be_echoed(origin):
+    if answer.for_any_origin:  # made anew for each request: not to be remembered
+        return msgspec.structs.replace(answer, headers=(*answer.headers, *_FOR_ANY))
+    if origin is None or len(origin) > _MAX_ORIGIN_CHARACTERS or not _may_be_echoed(origin):
         return _with_headers(answer, None)
     return _with_headers(answer, origin)
 

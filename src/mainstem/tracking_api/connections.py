@@ -28,8 +28,18 @@ MAX_IGNORED_BYTES: Final = 4 * 1024 * 1024
 MAX_WAITING_REQUESTS: Final = 16
 
 _READ_HEADERS: Final = frozenset(
-    (b"authorization", b"origin", b"host", b"x-forwarded-for", b"access-control-request-headers", b"expect")
+    {
+        b"authorization",
+        b"origin",
+        b"host",
+        b"x-forwarded-for",
+        b"access-control-request-headers",
+        b"expect",
+        b"accept-encoding",
+        b"if-none-match",
+    }
 )
+_WITHOUT_BODY: Final = frozenset({http.HTTPStatus.NO_CONTENT, http.HTTPStatus.NOT_MODIFIED})
 _PASSED_ON_WHOLE: Final = b"/functions/"  # a source function gets every header of its call
 _REASONS: Final = {status.value: status.phrase for status in http.HTTPStatus}
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -202,7 +212,10 @@ class Connection(asyncio.Protocol):
             self._is_last = True
             self._waiting.clear()
         stays_open = not self._is_last or bool(self._waiting)
-        head, body = _render(answering.result(), stays_open)
+        answer = answering.result()
+        # A public file is made anew for each request and may be long: nobody shall hold on to a thousand of them.
+        render = _render.__wrapped__ if answer.for_any_origin else _render
+        head, body = render(answer, stays_open)
         self._transport.write(b"".join((head, self._clock.date, b"" if self._answers_head else body)))
         if not self._is_reading and not self._waiting:
             self._is_reading = True
@@ -247,7 +260,7 @@ def _render(answer: Answer, stays_open: bool) -> tuple[bytes, bytes]:
     """Status line and headers up to the date, and what follows the date."""
     lines = [f"HTTP/1.1 {answer.status} {_REASONS[answer.status]}"]
     lines += [f"{name}: {value}" for name, value in answer.headers]
-    if answer.status != http.HTTPStatus.NO_CONTENT:
+    if answer.status not in _WITHOUT_BODY:
         lines.append(f"content-length: {len(answer.body)}")
     if not stays_open:
         lines.append("connection: close")

@@ -8,10 +8,12 @@ from typing import Final
 from mainstem.errors import EngineUnavailable
 from mainstem.model.event import Received, to_record
 from mainstem.model.ports import EventLog
-from mainstem.model.snapshot import LiveSnapshot, SourceConfig
+from mainstem.model.snapshot import LiveSnapshot, Snapshot, SourceConfig
 from mainstem.settings import Settings
 from mainstem.tracking_api.answers import ACCEPTED, INVALID_WRITE_KEY, UNKNOWN_WRITE_KEY, Answer
 from mainstem.tracking_api.authentication import is_well_formed
+from mainstem.tracking_api.browser_library import BrowserLibrary
+from mainstem.tracking_api.cdn_document import Documents
 from mainstem.tracking_api.notices import Notice
 from mainstem.tracking_api.peers import Peers
 
@@ -19,11 +21,13 @@ _REFRESH_SECONDS: Final = 0.1  # a change of the configuration is seen within a 
 
 
 class Intake:
-    """What the handlers share: the settings, the sources and the event log."""
+    """What the handlers share: the settings, the sources, the event log, and the files for browsers."""
 
     def __init__(self, settings: Settings, live_snapshot: LiveSnapshot, event_log: EventLog) -> None:
         self.settings = settings
         self.peers = Peers(settings.trusted_proxies)
+        self.documents = Documents()
+        self.library = BrowserLibrary(settings.packages_folder)
         self._live = live_snapshot
         self._log = event_log
         self._refresh_at = 0.0
@@ -43,6 +47,11 @@ class Intake:
         received_at_ms = time.time_ns() // 1_000_000
         await self._log.append(to_record(Received(received_at_ms, source.id, kind, ip, channel, body)))
         return ACCEPTED
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The configuration as last read; `find_source` reads it anew every tenth of a second."""
+        return self._live.current
 
     def find_source(self, write_key: str) -> SourceConfig | None:
         """The source of a write key. A key is looked up in the newest configuration before it is taken for

@@ -13,6 +13,7 @@ import msgspec
 
 from mainstem.model.event import EVENT_TYPES, type_of_letter
 from mainstem.tracking_api.answers import HEALTHY, MALFORMED_JSON, Answer, method_not_allowed
+from mainstem.tracking_api.browser_scripts import get_bundle, get_library
 from mainstem.tracking_api.cdn_settings import get_settings
 from mainstem.tracking_api.events import BATCH, Handler, receive, receive_metrics
 from mainstem.tracking_api.intake import Intake
@@ -57,15 +58,17 @@ ROUTES: Final[dict[str, Route]] = {
 SETTINGS: Final = _get(get_settings)
 _NOT_A_CALL: Final = method_not_allowed("POST, OPTIONS")
 SOURCE_FUNCTION: Final = Route(receive_call, frozenset({"POST"}), _NOT_A_CALL, _NOT_A_CALL)
-_SETTINGS_PATH: Final = re.compile(r"(/v1)?/projects/[^/]+/settings")
-_SOURCE_FUNCTION_PATH: Final = re.compile(r"/functions/v1/[^/]+")
+_BY_PATTERN: Final = (
+    (re.compile(r"(/v1)?/projects/[^/]+/settings"), SETTINGS),
+    (re.compile(r"/functions/v1/[^/]+"), SOURCE_FUNCTION),
+    (re.compile(r"/analytics\.js/v1/[^/]+(/platform)?/analytics\.min\.js"), _get(get_library)),
+    (re.compile(r"/analytics-next/bundles/[^/]+"), _get(get_bundle)),
+)
 
 
 def find_route(path: str) -> Route | None:
     """The route of a path, None when nothing is served there."""
     route = ROUTES.get(path)
-    if route is None and _SETTINGS_PATH.fullmatch(path):
-        return SETTINGS
-    if route is None and _SOURCE_FUNCTION_PATH.fullmatch(path):
-        return SOURCE_FUNCTION
-    return route
+    if route is not None:
+        return route
+    return next((route for pattern, route in _BY_PATTERN if pattern.fullmatch(path)), None)
