@@ -54,8 +54,8 @@ class Batching:
 
         return Only()
 
-    def group(self, message: Message) -> Hashable | None:
-        return None if message.subscription_id == "alone" else message.subscription_id
+    def group(self, subscription_id: str) -> Hashable | None:
+        return None if subscription_id == "alone" else subscription_id
 
     async def perform(self, message: Message, _http: Any) -> None:
         self.alone.append(message.message_id)

@@ -69,7 +69,7 @@ class Behind:
 
     @property
     def connection(self) -> Connection:
-        return Connection(self.perform, self.perform_batch, lambda _message: "all", 10)
+        return Connection(self.perform, self.perform_batch, lambda _subscription_id: "all", 10)
 
 
 @pytest.mark.parametrize(

@@ -310,7 +310,7 @@ class Worker:
             delivery = outbound.lanes.start() if outbound.in_flight + waiting < outbound.width else None
             if delivery is None:
                 break
-            key = connection.group(self._message(delivery))
+            key = connection.group(delivery.new.subscription_id)
             if key is None:
                 self._start(outbound, delivery, is_probe=False)
                 continue
@@ -388,7 +388,7 @@ class Worker:
             connection = self._connected(outbound)
             if isinstance(connection, Rejected):
                 return [connection] * len(deliveries)
-            if connection.perform_batch is None or connection.group(messages[0]) is None:
+            if connection.perform_batch is None or connection.group(messages[0].subscription_id) is None:
                 return [await connection.perform(messages[0], self._http)]
             return await connection.perform_batch(messages, self._http)
         except (Retryable, Rejected, Filtered) as failure:

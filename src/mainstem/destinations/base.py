@@ -99,18 +99,18 @@ PerformBatch = Callable[[Sequence[Message], ClientSession], Awaitable[Sequence[F
 delivered. What it raises itself holds for all of them."""
 
 
-def alone(_message: Message) -> Hashable | None:
+def alone(_subscription_id: str) -> Hashable | None:
     """No event waits for others."""
     return None
 
 
 class Connection(msgspec.Struct, frozen=True):
-    """A destination whose settings were read. Messages for which `group` returns the same key may go out together,
-    at most `max_batch` of them, through `perform_batch`; those for which it returns None go alone."""
+    """A destination whose settings were read. Messages for whose mapping `group` returns the same key may go out
+    together, at most `max_batch` of them, through `perform_batch`; those for which it returns None go alone."""
 
     perform: Perform
     perform_batch: PerformBatch | None = None
-    group: Callable[[Message], Hashable | None] = alone
+    group: Callable[[str], Hashable | None] = alone
     max_batch: int = 1
 
 

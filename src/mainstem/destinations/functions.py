@@ -193,7 +193,7 @@ class Functions:
     # ---- parts of them
 
     def _batched(self, use: FunctionUse, perform: Perform, perform_batch: PerformBatch) -> Connection:
-        return Connection(perform, perform_batch, lambda _message: use.id, self.batch_max(use))
+        return Connection(perform, perform_batch, lambda _subscription_id: use.id, self.batch_max(use))
 
     async def _inserted(self, use: FunctionUse, message: Message) -> Message:
         """The message as an insert function's handler returned it. Raises what became of it otherwise."""

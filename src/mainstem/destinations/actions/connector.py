@@ -42,8 +42,8 @@ def connect(config: DestinationConfig, runner: Runner, authorized: Authorized) -
     filtered, FILTERED_AT_MAPPING (judgement: product guide says that it is dropped)."""
     mappings = {each.id: each for each in config.subscriptions or () if each.enabled}
 
-    def group(message: Message) -> Hashable | None:
-        mapping = mappings.get(message.subscription_id)
+    def group(subscription_id: str) -> Hashable | None:
+        mapping = mappings.get(subscription_id)
         return mapping.id if mapping is not None and _is_batched(mapping) else None
 
     async def perform(message: Message, _http: ClientSession) -> None:
@@ -92,8 +92,9 @@ def failure_of(result: Result) -> Failure | None:
 
 def _keep(answer: Answer, messages: Sequence[Message]) -> None:
     """A batch's exchanges belong to all of its members."""
+    exchanges = [Exchange(**msgspec.structs.asdict(each)) for each in answer.exchanges]
     for message in messages:
-        message.exchanges.extend(Exchange(**msgspec.structs.asdict(each)) for each in answer.exchanges)
+        message.exchanges.extend(exchanges)
 
 
 def _is_batched(mapping: SubscriptionConfig) -> bool:

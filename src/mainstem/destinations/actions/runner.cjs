@@ -22,6 +22,7 @@ const { createRequire } = require('node:module')
 
 const ALWAYS = 'type != "-"' // the trigger was decided before; true for every event
 const EXCHANGES = 5
+const GROUPS_AT_ONCE = 8
 const BODY_BYTES = 4096
 const MASK = '\u2022'.repeat(10)
 const PLAIN_HEADERS = new Set(
@@ -120,6 +121,7 @@ function loader(folder) {
   const at = (name) => inside(path.join(path.dirname(inside.resolve('@segment/actions-core')), name))
   const core = { ...inside('@segment/actions-core'), fetching: at('fetch.js') }
   core.HTTPError = at('request-client.js').HTTPError
+  core.transform = at('mapping-kit/index.js').transform
   const { destinations } = JSON.parse(fs.readFileSync(path.join(folder, 'catalogue', 'index.json'), 'utf8'))
   return { core, destinations, load: (dir) => inside(`@segment/action-destinations/dist/destinations/${dir}`) }
 }
@@ -208,7 +210,7 @@ class Call {
       this.secrets = secretsOf(destination, this.line)
       await this.takeNewerTokens(destination)
       const action = this.checked(destination)
-      if (this.line.b && action.hasBatchSupport) this.results = await this.batch(destination, events)
+      if (this.line.b && action.hasBatchSupport) await this.batches(destination, action)
       else for (const event of events) this.results.push(await this.single(destination, event))
     } catch (error) {
       const failure = this.failure(error)
@@ -247,7 +249,7 @@ class Call {
   }
 
   options(destination) {
-    if (destination.takesSignal) this.controller = new AbortController()
+    if (destination.takesSignal) this.controller ??= new AbortController()
     return {
       features: {},
       statsContext: { statsClient: { incr: noop, set: noop, histogram: noop, observe: noop, gauge: noop }, tags: [] }, // its tags grow
@@ -278,11 +280,46 @@ class Call {
     return { status: status >= 200 && status < 300 ? status : 200 }
   }
 
+  // The package sends a whole batch to where its first member goes, so members that go elsewhere are other batches.
+  async batches(destination, action) {
+    const groups = this.groups(action)
+    const work = async () => {
+      for (let group = groups.pop(); group; group = groups.pop()) {
+        const results = await this.batch(destination, group.map((index) => this.line.e[index]))
+        group.forEach((index, place) => (this.results[index] = results[place]))
+      }
+    }
+    await Promise.all(Array.from({ length: Math.min(GROUPS_AT_ONCE, groups.length) }, work))
+  }
+
+  // Indexes of the events that may go together: alike in the mapped values of the batch keys, and in the audience.
+  groups(action) {
+    const { e: events, m: mapping } = this.line
+    const keys = mapping.batch_keys ?? action.definition.fields?.batch_keys?.default
+    const named = (Array.isArray(keys) ? keys : []).filter((key) => mapping[key] !== undefined).map((key) => [key, mapping[key]])
+    const parts = named.filter(([, value]) => JSON.stringify(value).includes('"@'))
+    if (!parts.length && !events.some((each) => each.context?.personas)) return [[...events.keys()]]
+    const groups = new Map()
+    events.forEach((event, index) => {
+      const { computation_key, external_audience_id, audience_settings } = event.context?.personas ?? {}
+      const mapped = this.destinations.core.transform(Object.fromEntries(parts), event)
+      const key = JSON.stringify([mapped, computation_key, external_audience_id, audience_settings])
+      if (!groups.has(key)) groups.set(key, [])
+      groups.get(key).push(index)
+    })
+    return [...groups.values()].reverse()
+  }
+
   async batch(destination, events) {
-    const outputs = await destination.onBatch(events, this.settings(), this.options(destination))
-    const members = outputs[0]?.multistatus
-    if (!Array.isArray(members)) return events.map(() => this.notRun(outputs[0]?.output))
-    return events.map((_, index) => this.member(members[index]))
+    try {
+      const outputs = await destination.onBatch(events, this.settings(), this.options(destination))
+      const members = outputs[0]?.multistatus
+      if (!Array.isArray(members)) return events.map(() => this.notRun(outputs[0]?.output))
+      return events.map((_, index) => this.member(members[index]))
+    } catch (error) {
+      const failure = this.failure(error)
+      return events.map(() => failure)
+    }
   }
 
   member(found) {

@@ -15,16 +15,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from deno import find_deno_bin  # type: ignore[import-untyped]
 
 from mainstem.destinations.actions.process import Line, Process, Setup
+from mainstem.errors import SandboxUnavailable
 from mainstem.model.networks import Network
+from mainstem.sandbox.deno import find_deno
 
 log = logging.getLogger(__name__)
 
@@ -213,7 +215,8 @@ class Runner:
 
     `packages` is where the destinations are installed; `allow_private` are private networks that may be reached;
     with `divert_to` every request goes to that URL instead of the partner, its own in the header
-    Mainstem-Original-Url, and nowhere else. `environment` is where variables that begin with ACTIONS_ come from.
+    Mainstem-Original-Url, and nowhere else. `environment` is where variables that begin with ACTIONS_ come from; by
+    default this process's own.
     """
 
     def __init__(
@@ -227,7 +230,7 @@ class Runner:
     ) -> None:
         self._packages = packages
         self._network = tuple(allow_private), divert_to
-        self._variables = dict(environment or {})
+        self._variables = dict(os.environ if environment is None else environment)
         self._slots: list[asyncio.Future[_Worker] | None] = [None] * processes
         self._workers: set[_Worker] = set()
         self._ids = 0
@@ -238,7 +241,7 @@ class Runner:
         """Run a call. What the destination, the partner or a process does is in the results, never raised."""
         try:
             worker = await self._worker(self._slot_of(call))
-        except OSError as error:
+        except (OSError, SandboxUnavailable) as error:
             code = NOT_INSTALLED if isinstance(error, FileNotFoundError) else "RUNNER_UNAVAILABLE"
             return Answer([Result(0, code, str(error))] * len(call.events))
         self._ids += 1
@@ -292,7 +295,7 @@ class Runner:
         worker = _Worker()
         try:
             worker.process = await Process.start(self._setup(), worker.heard)
-        except OSError as error:
+        except (OSError, SandboxUnavailable) as error:
             log.warning("destinations cannot run: %s", error)
             asyncio.get_running_loop().call_later(RESTART_SECONDS, self._forget, slot)
             raise
@@ -310,7 +313,7 @@ class Runner:
             raise FileNotFoundError("destinations are not installed: run `mainstem destinations install`")
         allow_private, divert_to = self._network
         return Setup(
-            deno=find_deno_bin(),
+            deno=find_deno(),
             folder=folder.resolve(),  # an installation that comes later is another folder
             allow_private=allow_private,
             divert_to=divert_to,

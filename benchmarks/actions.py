@@ -1,0 +1,128 @@
+"""How many events a second one worker delivers through Segment's open-source Webhook destination.
+
+    python benchmarks/actions.py [--json] [--deliveries N] [--rounds N] [--packages DIR]
+
+Worker, runner (a Deno process) and partner share all cores. Single: a request for each event. Batched: up to a
+thousand events in a request. 0.6 KB events of 20,000 users, the queue on disk in a temporary folder. Needs
+`mainstem destinations install --packages DIR` (default: .packages).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from delivery import LOOPBACK, CountingQueue, FixedSnapshot, event, partner
+from mainstem.delivery.deliver import deliver
+from mainstem.destinations.actions.runner import Runner
+from mainstem.destinations.connecting import Connectors
+from mainstem.engines.sqlite_flow import SqliteFlow
+from mainstem.model.ports import Processed
+from mainstem.model.snapshot import DestinationConfig, LiveSnapshot, SubscriptionConfig
+from mainstem.settings import Settings
+
+WEBHOOK = "614a3c7d791c91c41bae7599"
+PACKAGES = Path(__file__).parents[1] / ".packages"
+
+
+class NoAuthorization:
+    """The destination measured needs none."""
+
+    def auth(self, _config: DestinationConfig) -> None:
+        return None
+
+    def refreshed(self, _config: DestinationConfig, _tokens: dict[str, Any]) -> None:
+        raise AssertionError("nothing to refresh")
+
+
+def destination(port: int, *, batched: bool) -> DestinationConfig:
+    """The Webhook destination with one mapping to loopback."""
+    mapping = {
+        "url": f"http://127.0.0.1:{port}/hook",
+        "method": "POST",
+        "data": {"@path": "$."},
+        "enable_batching": batched,
+        "batch_keys": ["url", "method", "headers"],
+    }
+    subscription = SubscriptionConfig("sub", "M", "send", 'type = "track"', True, mapping, can_batch=True)
+    return DestinationConfig("well", WEBHOOK, "Webhook", True, {}, subscriptions=(subscription,))
+
+
+async def delivered(flow: SqliteFlow, config: DestinationConfig, number: int, runner: Runner) -> float:
+    """Wall seconds for `number` deliveries."""
+    queue = CountingQueue(flow, "well", number, asyncio.get_running_loop())
+    stop, snapshot = asyncio.Event(), LiveSnapshot(FixedSnapshot((config,)))
+    connectors = Connectors(runner=runner, authorized=NoAuthorization())
+    began = time.perf_counter()
+    settings = Settings(allow_private=LOOPBACK)
+    work = asyncio.create_task(deliver(queue, snapshot, settings, stop, connectors=connectors))
+    await asyncio.wait({work, asyncio.create_task(queue.done.wait())}, return_when=asyncio.FIRST_COMPLETED)
+    spent = time.perf_counter() - began
+    stop.set()
+    await work
+    return spent
+
+
+async def rounds(config: DestinationConfig, number: int, count: int, packages: Path) -> list[float]:
+    """Events a second of each round, after one that is not counted; one runner for all of them."""
+    runner = Runner(packages, allow_private=LOOPBACK)
+    rates = []
+    for _ in range(count + 1):
+        chance = random.Random(7)
+        with tempfile.TemporaryDirectory() as folder:
+            flow = SqliteFlow(Path(folder))
+            for first in range(0, number, 5_000):
+                position = flow.pipeline.position()
+                page = [
+                    msgspec.structs.replace(event(each, "well", chance), subscription_id="sub")
+                    for each in range(first, min(first + 5_000, number))
+                ]
+                flow.pipeline.save(Processed(position, position + 1, deliveries=page), int(time.time() * 1000))
+            rates.append(number / await delivered(flow, config, number, runner))
+            flow.close()
+    await runner.close()
+    return sorted(rates[1:])
+
+
+def measured(options: argparse.Namespace) -> dict[str, Any]:
+    """Medians and spreads."""
+    with partner(None) as ports:
+        found = {
+            name: asyncio.run(
+                rounds(destination(ports[0], batched=batched), number, options.rounds, options.packages)
+            )
+            for name, batched, number in (
+                ("single", False, options.deliveries),
+                ("batched", True, 10 * options.deliveries),
+            )
+        }
+    result: dict[str, Any] = {}
+    for name, rates in found.items():
+        result[f"{name}_per_second"] = round(statistics.median(rates))
+        result[f"{name}_slowest"], result[f"{name}_fastest"] = round(rates[0]), round(rates[-1])
+    return {**result, "deliveries": options.deliveries, "rounds": options.rounds}
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--deliveries", type=int, default=5_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--packages", type=Path, default=PACKAGES)
+    options = parser.parse_args()
+    result = measured(options)
+    print(json.dumps(result) if options.json else "\n".join(f"{key:36} {value}" for key, value in result.items()))
+
+
+if __name__ == "__main__":
+    main()
