@@ -62,7 +62,7 @@ MEANINGFUL: Mapping[str, Sequence[Any]] = {
         [{"type": "ALLOW_PROPERTIES", "fields": {"properties": ["a"]}}],
     ],
     "payload": [{"type": "track", "event": "A", "properties": {"a": 1, "b": 2}}],
-    "type": ["DROP", "SAMPLE", "ALLOW_PROPERTIES", "DROP_PROPERTIES"],
+    "type": ["DROP", "SAMPLE", "ALLOW_PROPERTIES", "DROP_PROPERTIES", "LIVE"],
     "startTime": ["2026-03-10T10:00:00Z", "2026-03-10T11:30:00.000Z"],
     "endTime": ["2026-03-10T12:00:00Z", "2026-03-10T11:00:00Z"],
     "period": ["2026-03-01", "2026-02-01", "2026-03-02"],
@@ -80,6 +80,10 @@ MEANINGFUL: Mapping[str, Sequence[Any]] = {
     "newEventName": ["B", ""],
     "propertyRenames": [[{"oldName": "a", "newName": "order.b"}], []],
     "propertyValueTransformations": [[{"propertyPaths": ["context.c"], "propertyValue": "v"}], []],
+    "rules": [
+        [{"type": "TRACK", "key": "A", "version": 1, "jsonSchema": {"type": "object"}}],
+        [{"type": "TRACK", "key": "A", "version": 1, "jsonSchema": {"type": "any"}}, {"type": "PAGE", "version": 2}],
+    ],
     "trigger": ['type = "track"', 'event = "A" or type = "page"', "type = 'track'"],
     "reverseETLSchedule": [{"strategy": "PERIODIC", "config": {"interval": "1h"}}, {"strategy": "MANUAL"}],
 }
@@ -122,7 +126,7 @@ class Instance:
         self._source: dict[str, Any] = {}
         self._destination: dict[str, Any] = {}
         self._filter: dict[str, Any] = {}
-        self._transformation = ""
+        self._transformation = self._plan = ""
         self._function: dict[str, Any] = {}
         self._inserted: dict[str, Any] = {}
         self._mailer = self._subscription = ""
@@ -132,6 +136,7 @@ class Instance:
         if not self._is_there():
             self._make()
         self._make_functions()
+        self._make_plan()
         source, destination = self._source["id"], self._destination["id"]
         return {
             "sourceId": [source],
@@ -140,6 +145,7 @@ class Instance:
             "destinationConfigId": [destination],
             "filterId": [self._filter["id"]],
             "transformationId": [self._transformation, self._filter["id"]],
+            "trackingPlanId": [self._plan],
             "writeKey": [*self._source["writeKeys"], "unknown"],
             "functionId": [self._function["id"], self._inserted["id"], self._inserted["id"].partition("_")[2]],
             "versionId": [self._function["version"], self._inserted["version"]],
@@ -184,6 +190,15 @@ class Instance:
             use = {"functionId": self._inserted["id"], "integrationId": self._destination["id"], "settings": {}}
             made = self.api.post("/insert-function-instances", use | {"name": "Insert"})
             self._inserted["instance"] = made.data["insertFunctionInstance"]["id"]
+
+    def _make_plan(self) -> None:
+        """A tracking plan with a rule and the source, as far as they are gone."""
+        if not self._plan or self.api.get(f"/tracking-plans/{self._plan}").status == 404:
+            made = self.api.post("/tracking-plans", {"name": "Made", "type": "LIVE"})
+            self._plan = made.data["trackingPlan"]["id"]
+        path = f"/tracking-plans/{self._plan}"
+        self.api.patch(f"{path}/rules", {"rules": [{"type": "TRACK", "key": "A", "version": 1, "jsonSchema": {}}]})
+        self.api.post(f"{path}/sources", {"sourceId": self._source["id"]})
 
     def _new_function(self, kind: str) -> dict[str, Any]:
         body = {"displayName": "Made", "code": "async function onPage(event) {}", "resourceType": kind}
