@@ -7,6 +7,7 @@ Source: Protocols guide, "Regular expressions" (RE2); RE2 syntax reference.
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Final
 
@@ -38,6 +39,7 @@ class PatternRefused(ValueError):
     """A pattern that is not in the supported language; the text says what is in the way."""
 
 
+@functools.lru_cache(maxsize=1024)
 def translated(pattern: str) -> str:
     """The pattern as the engine reads it. Raises PatternRefused."""
     if len(pattern) > MAX_CHARACTERS:

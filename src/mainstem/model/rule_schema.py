@@ -28,6 +28,7 @@ PATTERN_BYTES: Final = 1 << 20
 
 Fault = tuple[str, str]
 Schema = dict[str, Any] | bool
+Positions = dict[tuple[str, ...], Position]
 
 _DIALECTS: Final = re.compile(r"https?://json-schema\.org/(draft-0[467]/)?schema#?")
 _LEAST, _MOST = -(2**63), 2**64 - 1
@@ -63,14 +64,18 @@ def compile_rule(json_schema: dict[str, Any]) -> jsonschema_rs.Validator:
 def faults(json_schema: dict[str, Any]) -> list[Fault]:
     """What stands against this schema, as (path, what is wrong there): at most 10, none when it can be used.
     A path is dotted ("properties.properties.type"), and "" at the root."""
-    found = _oversize(json_schema) or list(_unlike_metaschema(json_schema))
-    found = found or [*_refused_words(json_schema), *rule_references.faults(positions(json_schema))]
+    oversize = _oversize(json_schema)
+    if oversize:
+        return oversize
+    within = positions(json_schema)
+    found = list(_unlike_metaschema(json_schema, within))
+    found = found or [*_refused_words(json_schema, within), *rule_references.faults(within)]
     return (found or list(_not_compiled(json_schema)))[:MAX_FAULTS]
 
 
-def positions(json_schema: dict[str, Any]) -> dict[tuple[str, ...], Position]:
+def positions(json_schema: dict[str, Any]) -> Positions:
     """Every place of a schema that is a schema itself, by its path from the root."""
-    found: dict[tuple[str, ...], Position] = {}
+    found: Positions = {}
     todo: list[tuple[tuple[str, ...], Schema]] = [((), json_schema)]
     while todo:
         path, schema = todo.pop()
@@ -156,11 +161,11 @@ def _inside(value: Any) -> Iterator[Any]:
     return iter(value) if isinstance(value, list) else iter(())
 
 
-def _unlike_metaschema(json_schema: dict[str, Any]) -> Iterator[Fault]:
+def _unlike_metaschema(json_schema: dict[str, Any], within: Positions) -> Iterator[Fault]:
     for error in _metaschema.iter_errors(json_schema):
         place = error.instance_path
         yield dotted(place), _NO_TYPE if place[-1:] == ["type"] else error.message
-    for path, position in positions(json_schema).items():
+    for path, position in within.items():
         if isinstance(position.schema, dict) and "$defs" in position.schema:
             yield from _unlike_definitions(position.schema["$defs"], (*path, "$defs"))
 
@@ -175,11 +180,11 @@ def _unlike_definitions(definitions: Any, path: tuple[str, ...]) -> Iterator[Fau
             yield dotted((*path, name, *error.instance_path)), error.message
 
 
-def _refused_words(json_schema: dict[str, Any]) -> Iterator[Fault]:
+def _refused_words(json_schema: dict[str, Any], within: Positions) -> Iterator[Fault]:
     dialect = json_schema.get("$schema")
     if dialect is not None and not _DIALECTS.fullmatch(dialect):
         yield "$schema", f"{dialect} is not supported: rules are read as draft-07"
-    for path, position in positions(json_schema).items():
+    for path, position in within.items():
         for where, pattern in _patterns(position.schema):
             reason = _pattern_fault(pattern)
             if reason:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
-from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy import Connection, Row, Select, delete, func, insert, select
 
 from mainstem.errors import BadRequest, Conflict, Fault, InputInvalid, NotFound
 from mainstem.model import rule_schema
@@ -224,7 +224,8 @@ def config_of(db: Connection, plan_id: str) -> PlanConfig | None:
     connected = db.execute(select(sources.c.seq).where(sources.c.tracking_plan_id == plan_id).limit(1)).first()
     if row is None or connected is None:
         return None
-    found = db.execute(_of_plan(plan_id))
+    table = tracking_plan_rules.c
+    found = db.execute(_of_plan(plan_id).with_only_columns(table.type, table.key, table.version, table.json_schema))
     return PlanConfig(
         id=plan_id,
         name=row.name,
@@ -234,7 +235,7 @@ def config_of(db: Connection, plan_id: str) -> PlanConfig | None:
     )
 
 
-def _of_plan(plan_id: str) -> Any:
+def _of_plan(plan_id: str) -> Select[Any]:
     by_plan = select(tracking_plan_rules).where(tracking_plan_rules.c.plan_id == plan_id)
     return by_plan.order_by(tracking_plan_rules.c.seq)
 
