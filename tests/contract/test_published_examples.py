@@ -45,6 +45,10 @@ READS = [
     ("getDestination", ""),
     ("listFiltersFromDestination", PAGE),
     ("getFilterInDestination", ""),
+    ("listTrackingPlans", f"type=LIVE&{PAGE}"),
+    ("getTrackingPlan", ""),
+    ("listRulesFromTrackingPlan", PAGE),
+    ("listSourcesFromTrackingPlan", PAGE),
     ("listTransformations", PAGE),
     ("getTransformation", ""),
     ("listFunctions", f"resourceType=SOURCE&{PAGE}"),
@@ -79,6 +83,18 @@ READS = [
     ("getDailyWorkspaceMTUUsage", FEBRUARY),
 ]
 WRITES: list[tuple[str, Any]] = [
+    ("createTrackingPlan", {"name": "New TP", "type": "LIVE"}),
+    ("updateTrackingPlan", {"name": "Updated TP"}),
+    ("deleteTrackingPlan", None),
+    (
+        "replaceRulesInTrackingPlan",
+        {"rules": [{"jsonSchema": {}, "key": "New Replaced Rule", "type": "TRACK", "version": 1}]},
+    ),
+    (
+        "updateRulesInTrackingPlan",
+        {"rules": [{"jsonSchema": {}, "key": "New Rule", "type": "TRACK", "version": 1}]},
+    ),
+    ("addSourceToTrackingPlan", {"sourceId": "{otherSourceId}"}),
     (
         "createLabel",
         {"label": {"description": "an environment for courageous devs", "key": "environment", "value": "yolo"}},
@@ -275,6 +291,7 @@ class Stand:
         filter_ = api.post(f"/destination/{destination['id']}/filters", new).data["filter"]
         self.ids = {
             "sourceId": source["id"],
+            "trackingPlanId": plan["id"],
             "otherSourceId": other["id"],
             "writeKey": source["writeKeys"][0],
             "destinationId": destination["id"],
@@ -338,6 +355,10 @@ def test_a_printed_read_is_answered(stand: Stand, operation_id: str, query: str)
 @pytest.mark.parametrize(("operation_id", "body"), WRITES, ids=[write[0] for write in WRITES])
 def test_a_printed_write_is_accepted(stand: Stand, operation_id: str, body: Any) -> None:
     assert stand.call(operation_id, body=body) == PUBLISHED[operation_id].success_status
+
+
+def test_the_printed_disconnection_of_a_source_is_accepted(stand: Stand) -> None:
+    assert stand.call("removeSourceFromTrackingPlan", "sourceId={sourceId}") == 200
 
 
 def test_the_printed_preview_keeps_the_allowed_properties(stand: Stand) -> None:

@@ -117,6 +117,9 @@ func bodySetter(request reflect.Value) string {
 func set(request reflect.Value, setter string, value json.RawMessage) (reflect.Value, error) {
 	method := request.MethodByName(setter)
 	if !method.IsValid() {
+		method = request.MethodByName(setter + "_") // of a word that Go keeps for itself, such as type
+	}
+	if !method.IsValid() {
 		return request, fmt.Errorf("%s has no %s", request.Type().Name(), setter)
 	}
 	argument := reflect.New(method.Type().In(0))
