@@ -14,6 +14,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 CLIENTS = ROOT / "tests" / "clients"
 NODE_MODULES = CLIENTS / "node_modules"
+PACKAGES = ROOT / ".packages"  # what `mainstem destinations install` fetches
 GO_PROGRAM = ROOT / ".clients" / "public-api-go"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 ANSWER_SECONDS = 60

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -37,8 +38,9 @@ def window() -> dict[str, str]:
 class PublicApi:
     """The Public API over plain HTTP; every call fails the journey unless it succeeds."""
 
-    def __init__(self, url: str, token: str) -> None:
-        self._http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    def __init__(self, url: str, token: str, verify: ssl.SSLContext | bool = True) -> None:
+        headers = {"Authorization": f"Bearer {token}"}
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=30, verify=verify)
 
     def __enter__(self) -> PublicApi:
         return self
