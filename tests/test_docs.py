@@ -48,4 +48,4 @@ def test_every_dependency_earns_its_place_in_a_line() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     depended_on = [re.split(r"[<>=\[]", each)[0] for each in project["dependencies"]]
     table = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
-    assert re.findall(r"^\| ([a-z-]+) \|", table, re.MULTILINE) == sorted(depended_on)
+    assert re.findall(r"^\| ([a-z][a-z-]*) \|", table, re.MULTILINE) == sorted(depended_on)

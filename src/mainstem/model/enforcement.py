@@ -111,9 +111,10 @@ class Plan:
             by_identity.setdefault((rule.type, rule.key), {})[rule.version] = Rule(rule)
         self._rules = {identity: _versions(each) for identity, each in by_identity.items()}
 
-    def rule(self, type: str, key: str, payload: Payload) -> Rule | None:
-        """The version of a rule that holds for the event; None when the plan has no such rule."""
-        versions = self._rules.get((type, key))
+    def rule(self, type: str, key: Any, payload: Payload) -> Rule | None:
+        """The version of a rule that holds for the event; None when the plan has no such rule, or the key is no
+        name."""
+        versions = self._rules.get((type, key)) if isinstance(key, str) else None
         return None if versions is None else versions.of(payload)
 
 
@@ -179,8 +180,8 @@ class Enforcer:
     def _look_at(self, type_: str, payload: Payload) -> Judged | None:
         name = payload.get("name")
         rules = [
-            self.plan.rule(type_.upper(), name if isinstance(name, str) else "", payload),
-            self.plan.rule(type_.upper(), "", payload) if name else None,
+            self.plan.rule(type_.upper(), name, payload) if name else None,
+            self.plan.rule(type_.upper(), "", payload),
             self.plan.rule("TRACK", _VIEWED[type_], payload),
             self.plan.rule("COMMON", "", payload),
         ]
@@ -188,33 +189,61 @@ class Enforcer:
         return self._judged(_Trimmed(payload, found=found)) if found else None
 
     def _enforce(self, type_: str, payload: Payload, controls: Controls) -> Judged | None:
-        name = payload.get("event") if type_ == "track" else ""
-        rule = self.plan.rule(type_.upper(), name if type(name) is str else "", payload)
+        if type_ == "track":
+            rule = self.plan.rule("TRACK", payload.get("event"), payload)
+        else:
+            rule = self.plan.rule(type_.upper(), "", payload)
         common = self.plan.rule("COMMON", "", payload)
-        event = _Trimmed(payload, _CONTAINER[type_])
-        if rule is None and controls.block_unplanned:
-            event.found += common.faults(payload) if common is not None else ()
-            return self._judged(event, "unplanned_and_schema_violation" if event.found else "unplanned")
-        if rule is not None and not rule.is_valid(payload):
-            event.found += rule.faults(payload)
-            if controls.block_violating:
-                return self._judged(event, "schema_violation")
-        if controls.omit_unplanned:
-            event.omit_unplanned(rule)
-        if event.found and rule is not None and controls.omit_violating:
-            event.omit_violating(rule, event.found)
-        if common is not None and not common.is_valid(event.payload):
-            found = common.faults(event.payload)
-            event.found += found
-            if controls.common == "BLOCK":
-                return self._judged(event, "common_schema_violation")
-            if controls.common == "OMIT":
-                event.omit_violating(common, found)
-        return self._judged(event) if event.found or event.payload is not payload else None
+        container = _CONTAINER[type_]
+        if (
+            (not controls.block_unplanned if rule is None else rule.is_valid(payload))
+            and (common is None or common.is_valid(payload))
+            and (not controls.omit_unplanned or _all_planned(rule, payload, container))
+        ):
+            return None
+        event = _Trimmed(payload, container)
+        reason = _standard(event, rule, common, controls) or _by_common(event, common, controls)
+        changed = reason or event.found or event.payload is not payload
+        return self._judged(event, reason) if changed else None
 
     def _judged(self, event: _Trimmed, reason: str = "") -> Judged:
         violations = list(dict.fromkeys(fault.violation for fault in event.found))[:MAX_VIOLATIONS]
         return Judged(event.stamped(self.source.id, violations), reason, violations)
+
+
+def _all_planned(rule: Rule | None, payload: Payload, container: str) -> bool:
+    """Whether `omit_unplanned` would find nothing."""
+    values = payload.get(container)
+    if type(values) is not dict or not values:
+        return True
+    return rule is not None and rule.names(container).covers(values)
+
+
+def _standard(event: _Trimmed, rule: Rule | None, common: Rule | None, controls: Controls) -> str:
+    """Hold the event to its own rule; returns the reason to block it, "" when it goes on."""
+    if rule is None and controls.block_unplanned:
+        event.found += common.faults(event.payload) if common is not None else ()
+        return "unplanned_and_schema_violation" if event.found else "unplanned"
+    if rule is not None and not rule.is_valid(event.payload):
+        event.found += rule.faults(event.payload)
+        if controls.block_violating:
+            return "schema_violation"
+    if controls.omit_unplanned:
+        event.omit_unplanned(rule)
+    if rule is not None and event.found and controls.omit_violating:
+        event.omit_violating(rule, event.found)
+    return ""
+
+
+def _by_common(event: _Trimmed, common: Rule | None, controls: Controls) -> str:
+    """Hold what is left to the common rule, likewise."""
+    if common is None or common.is_valid(event.payload):
+        return ""
+    found = common.faults(event.payload)
+    event.found += found
+    if controls.common == "OMIT":
+        event.omit_violating(common, found)
+    return "common_schema_violation" if controls.common == "BLOCK" else ""
 
 
 def _common(action: str) -> str:
