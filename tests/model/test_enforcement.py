@@ -113,6 +113,15 @@ def test_what_is_forbidden_by_name_is_taken_out_once():
     assert protocols(judged)["omitted_on_violation"] == ["c"]
 
 
+def test_an_event_that_the_common_rule_blocks_is_whole_whatever_was_taken_out_before():
+    config = plan(rule("TRACK", "E", declaring({"a": INTEGER})), COMMON)
+    judged = judge(config, track(properties={"a": 1, "shop": 7}), **NO_UNPLANNED, track_common="BLOCK")
+    assert judged is not None
+    assert judged.reason == "common_schema_violation"
+    assert judged.payload["properties"] == {"a": 1, "shop": 7}
+    assert protocols(judged)["omitted"] == []
+
+
 @pytest.mark.parametrize(
     ("schema", "value", "left", "names"),
     [

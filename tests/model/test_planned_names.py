@@ -5,8 +5,11 @@ from __future__ import annotations
 import copy
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mainstem.model.planned_names import planned_names
+from model.json_values import NAMES, objects
 from model.plans import declaring
 
 
@@ -19,6 +22,12 @@ def trimmed(names, value, **more):
     return left, omitted
 
 
+SCHEMAS = st.sampled_from(
+    [
+        {}, {"properties": {"a": {}, "b": {"properties": {"a": {}}}}}, {"items": {"properties": {"type": {}}}},
+        {"patternProperties": {"^a": {}}}, {"properties": {}}, {"$ref": "#"},
+    ]
+)  # fmt: skip
 ADDRESS = {"type": "object", "properties": {"city": {}, "geo": {"type": "object"}}}
 
 
@@ -79,3 +88,11 @@ def test_values_that_nest_deeper_than_rules_look_stay_as_they_are():
         value = {"a": value}
     left, omitted = trimmed({"a": {"$ref": "#/definitions/loop"}}, value, definitions={"loop": loop})
     assert (left, omitted) == (value, [])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(st.sampled_from(NAMES), SCHEMAS, max_size=4), objects)
+def test_a_glance_finds_what_trimming_finds(names, value):
+    planned, omitted = planned_names(declaring(names), "properties"), []
+    planned.trim(value, omitted)
+    assert planned.covers(value) is not bool(omitted)

@@ -134,8 +134,8 @@ class Controls(msgspec.Struct, frozen=True):
 
 
 class Judged(msgspec.Struct, frozen=True):
-    """What became of an event: `payload` is what is left of it, with what was found in `context.protocols`;
-    `reason` is why it is blocked, "" when it goes on."""
+    """What became of an event: `payload` is what is left of it (all, when it is blocked), with what was found in
+    `context.protocols`; `reason` is why it is blocked, "" when it goes on."""
 
     payload: Payload
     reason: str
@@ -203,8 +203,9 @@ class Enforcer:
             return None
         event = _Trimmed(payload, container)
         reason = _standard(event, rule, common, controls) or _by_common(event, common, controls)
-        changed = reason or event.found or event.payload is not payload
-        return self._judged(event, reason) if changed else None
+        if reason:
+            return self._judged(_Trimmed(payload, found=event.found), reason)
+        return self._judged(event) if event.found or event.payload is not payload else None
 
     def _judged(self, event: _Trimmed, reason: str = "") -> Judged:
         violations = list(dict.fromkeys(fault.violation for fault in event.found))[:MAX_VIOLATIONS]

@@ -30,6 +30,21 @@ class PlannedNames(msgspec.Struct):
     nested: tuple[tuple[str, PlannedNames], ...] = ()
     matches: Matches | None = None
 
+    def covers(self, value: dict[str, Any], levels: int = _MAX_LEVELS) -> bool:
+        """Whether all names are planned: what `trim` would find, at a glance."""
+        if not self.names.issuperset(value) and not all(map(self._plans, value)):
+            return False
+        for name, inner in self.nested if levels else ():
+            below = value.get(name)
+            if type(below) is dict:
+                if not inner.covers(below, levels - 1):
+                    return False
+            elif type(below) is list:
+                for each in below:
+                    if type(each) is dict and not inner.covers(each, levels - 1):
+                        return False
+        return True
+
     def trim(self, value: Any, omitted: list[str], at: str = "", levels: int = _MAX_LEVELS) -> Any:
         """The value without names that are not planned, which are added to `omitted`: a bare name at the first
         level, below it the way to it ("address.zip", "products.$.sku"). The same object when all are planned."""

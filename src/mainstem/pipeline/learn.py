@@ -6,45 +6,46 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from mainstem.model.event import Event
-from mainstem.model.learned import MAX_EVENTS, MAX_FIELDS, MAX_LEVELS, MAX_PATH_CHARACTERS, JsonType, Seen
+from mainstem.model.learned import MAX_EVENTS, MAX_FIELDS, MAX_LEVELS, MAX_PATH_CHARACTERS, Seen
 from mainstem.pipeline.tally import MS_PER_DAY
 
 MAX_REMEMBERED: Final = 200_000
 _BITS: Final = {
     type(None): 1, bool: 2, int: 4, float: 8, str: 16, list: 32, dict: 64,
 }  # fmt: skip
-_ARRAY: Final = int(JsonType.ARRAY)
-_OBJECT: Final = int(JsonType.OBJECT)
 _CONTAINER: Final = {
     "track": "properties", "page": "properties", "screen": "properties", "identify": "traits", "group": "traits",
 }  # fmt: skip
 
-
-class _Field:
-    """A property or trait that is known, and the Unix day on which it was last told of."""
-
-    __slots__ = ("day", "inside", "items", "path", "types")
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.types = 0
-        self.day = 0
-        self.inside: _Fields = {}
-        self.items: _Fields = {}
+# What is known of a level: of each name the types it was seen with; of an object or list, where to look inside.
+_Level = dict[str, dict[type, "_Inside | None"]]
 
 
-_Fields = dict[str, _Field]
+class _Inside:
+    """The level inside an object, or inside the objects of a list; `at` is what its paths begin with."""
+
+    __slots__ = ("at", "depth", "level")
+
+    def __init__(self, at: str, depth: int) -> None:
+        self.at = at
+        self.depth = depth
+        self.level: _Level = {}
 
 
 class _Known:
-    """An event that is known."""
+    """An event that was seen on `day`; `left` is how many fields more it may have."""
 
-    __slots__ = ("day", "fields", "left")
+    __slots__ = ("day", "left", "top")
 
-    def __init__(self) -> None:
-        self.day = 0
-        self.fields: _Fields = {}
+    def __init__(self, day: int) -> None:
+        self.day = day
         self.left = MAX_FIELDS
+        self.top = _Inside("", 0)
+
+
+_NONE: Final[dict[tuple[str, str], _Known]] = {}
+_NO_TYPES: Final[dict[type, _Inside | None]] = {}
+_NEW: Final = _Inside("", 0)
 
 
 class Learner:
@@ -70,62 +71,64 @@ class Learner:
     def note(self, events: Iterable[Event]) -> None:
         """Look at events as their source sent them. What has no name to be counted under is left out."""
         for event in events:
+            day = event.received_at_ms // MS_PER_DAY
             known = self._sources.get(event.source_id, _NONE).get((event.type, event.name))
-            if known is None:
-                known = self._new_event(event)
+            if known is None or known.day < day:
+                known = self._begin(event, known, day)
                 if known is None:
                     continue
-            day = event.received_at_ms // MS_PER_DAY
-            if known.day < day:
-                known.day = day
-                self._tell(event, None, 0)
             values = event.payload.get(_CONTAINER.get(event.type, ""))
             if type(values) is dict:
-                self._look(event, known, known.fields, values, day, "", MAX_LEVELS)
+                self._look(event, known, known.top, values)
 
-    def _new_event(self, event: Event) -> _Known | None:
+    def _begin(self, event: Event, before: _Known | None, day: int) -> _Known | None:
+        """Know an event from now on, or afresh on another day; None when there is no place for it."""
         if event.type == "track" and not event.name:
             return None
         events = self._sources.setdefault(event.source_id, {})
-        if len(events) >= MAX_EVENTS:
+        if before is not None:
+            self._remembered -= 1 + MAX_FIELDS - before.left
+        elif len(events) >= MAX_EVENTS:
             return None
         if self._remembered > MAX_REMEMBERED:
             self._sources, self._remembered = {}, 0
             events = self._sources.setdefault(event.source_id, {})
-        known = events[event.type, event.name] = _Known()
+        known = events[event.type, event.name] = _Known(day)
         self._remembered += 1
+        self._tell(event, None, 0)
         return known
 
-    def _look(
-        self, event: Event, known: _Known, fields: _Fields, values: dict[str, Any], day: int, at: str, levels: int
-    ) -> None:
+    def _look(self, event: Event, known: _Known, inside: _Inside, values: dict[str, Any]) -> None:
+        level = inside.level
         for name, value in values.items():
-            bit = _BITS[type(value)]
-            field = fields.get(name)
-            if field is None:
-                field = self._new_field(known, fields, name, at)
-                if field is None:
-                    continue
-            if not field.types & bit or field.day < day:
-                field.types |= bit
-                field.day = max(field.day, day)
-                self._tell(event, field.path, bit)
-            if bit == _OBJECT:
-                if levels and value:
-                    self._look(event, known, field.inside, value, day, f"{field.path}.", levels - 1)
-            elif bit == _ARRAY and levels:
+            kind = type(value)
+            deeper = level.get(name, _NO_TYPES).get(kind, _NEW)
+            if deeper is _NEW:
+                deeper = self._learn(event, known, inside, name, kind)
+            if deeper is None:
+                continue
+            if kind is dict:
+                self._look(event, known, deeper, value)
+            else:
                 for item in value:
                     if type(item) is dict:
-                        self._look(event, known, field.items, item, day, f"{field.path}.$.", levels - 1)
+                        self._look(event, known, deeper, item)
 
-    def _new_field(self, known: _Known, fields: _Fields, name: str, at: str) -> _Field | None:
-        path = at + name
-        if not known.left or len(path) > MAX_PATH_CHARACTERS:
-            return None
-        known.left -= 1
-        self._remembered += 1
-        field = fields[name] = _Field(path)
-        return field
+    def _learn(self, event: Event, known: _Known, inside: _Inside, name: str, kind: type) -> _Inside | None:
+        """Tell of a name, or of another type of it; returns where to look inside such values."""
+        path = inside.at + name
+        if name not in inside.level:
+            if not known.left or len(path) > MAX_PATH_CHARACTERS:
+                return None
+            known.left -= 1
+            self._remembered += 1
+            inside.level[name] = {}
+        self._tell(event, path, _BITS[kind])
+        deeper = None
+        if kind in (dict, list) and inside.depth < MAX_LEVELS:
+            deeper = _Inside(f"{path}." if kind is dict else f"{path}.$.", inside.depth + 1)
+        inside.level[name][kind] = deeper
+        return deeper
 
     def _tell(self, event: Event, path: str | None, types: int) -> None:
         key = (event.source_id, event.type, event.name, path)
@@ -134,6 +137,3 @@ class Learner:
         if before is not None:
             types, at_ms = types | before.types, max(at_ms, before.at_ms)
         self._news[key] = Seen(*key, types, at_ms)
-
-
-_NONE: Final[dict[tuple[str, str], _Known]] = {}
