@@ -18,13 +18,15 @@ FROM_LOG: Final = "log"
 """The `kind` of a Passage of requests from the event log; otherwise it is a value of EntryKind, or REDRIVEN."""
 REDRIVEN: Final = "redriven"
 KEY_BYTES: Final = 8
+MADE_OF_RECORD: Final = -1
+"""Stands for a payload that was not written: what the normalize step makes of the record, each time the same."""
 ATTEMPTED_AGAIN: Final = ""
 """The `stage` of an attempt after which the delivery waits for another one."""
 
 
 class Change(msgspec.Struct, frozen=True, array_like=True):
     """A step gave events a new payload: `events[i]` has `bodies[i]` from here on, at this destination when it is
-    not "". Both are indices into the Passage."""
+    not "". Both are indices into the Passage; instead of a body there may be MADE_OF_RECORD."""
 
     step: str
     destination_id: str
