@@ -16,9 +16,10 @@ from mainstem.model.snapshot import (
     Snapshot,
     SourceConfig,
 )
-from mainstem.tracking_api.cdn_document import Documents, document
+from mainstem.tracking_api.cdn_document import Documents, Reader, document
 
 SECRET = "s3cret-of-acme"
+READER = Reader("key", "https", "t.example/v1", has_library=True)
 DROP = FilterConfig("f", "event = 'Secret plans'", ({"type": "DROP"},), enabled=True)
 
 
@@ -39,7 +40,7 @@ def plan(*events: str) -> PlanConfig:
 
 
 def said(its_source: SourceConfig, its_plan: PlanConfig | None = None) -> dict[str, Any]:
-    return document(its_source, its_plan, "key", "https", "t.example/v1")
+    return document(its_source, its_plan, READER)
 
 
 def track(its_source: SourceConfig, its_plan: PlanConfig | None = None) -> dict[str, Any]:
@@ -65,6 +66,12 @@ class TestDestinations:
     @pytest.mark.parametrize("platform", ["mobile", "server"])
     def test_a_device_is_told_only_that_the_server_sends_to_them(self, platform: str) -> None:
         integrations = said(source(platform, destinations=(destination("Webhooks"),)))["integrations"]
+        assert integrations.keys() == {"Segment.io"}
+        assert integrations["Segment.io"]["unbundledIntegrations"] == ["Webhooks"]
+
+    def test_where_nobody_has_the_bundles_none_is_listed_that_would_need_one(self) -> None:
+        reader = msgspec.structs.replace(READER, has_library=False)
+        integrations = document(source(destinations=(destination("Webhooks"),)), None, reader)["integrations"]
         assert integrations.keys() == {"Segment.io"}
         assert integrations["Segment.io"]["unbundledIntegrations"] == ["Webhooks"]
 
@@ -165,6 +172,6 @@ class TestThePlan:
 def test_a_document_is_written_once_and_anew_when_anything_is_published() -> None:
     documents, its_source = Documents(), source()
     before, after = Snapshot(version=1), Snapshot(version=2)
-    first = documents.of(before, its_source, "key", "https", "a/v1")
-    assert documents.of(before, its_source, "key", "https", "a/v1") is first
-    assert documents.of(after, its_source, "key", "https", "a/v1") is not first
+    first = documents.of(before, its_source, READER)
+    assert documents.of(before, its_source, READER) is first
+    assert documents.of(after, its_source, READER) is not first

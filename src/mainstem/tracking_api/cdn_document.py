@@ -29,33 +29,41 @@ _ON: Final[Mapping[str, Any]] = {"enabled": True, "integrations": {}}
 _MOST_REMEMBERED: Final = 64
 
 
+class Reader(msgspec.Struct, frozen=True):
+    """For whom a document is: which of the source's write keys, and where events go to: `protocol`, and `host` with
+    the path that libraries put their letters behind. `has_library`: this server has the bundles of the browser
+    library, or nobody has them."""
+
+    write_key: str
+    protocol: str
+    host: str
+    has_library: bool
+
+
 class Documents:
     """The newest documents as files, so that one is written and packed once and not for every page view."""
 
     def __init__(self) -> None:
         self._version = -1
-        self._written: dict[tuple[str, str, str], PublicFile] = {}
+        self._written: dict[Reader, PublicFile] = {}
 
-    def of(self, snapshot: Snapshot, source: SourceConfig, write_key: str, protocol: str, host: str) -> PublicFile:
-        """The document for one write key of a source, whose events go to `host`."""
+    def of(self, snapshot: Snapshot, source: SourceConfig, reader: Reader) -> PublicFile:
+        """The document of a source."""
         if snapshot.version != self._version or len(self._written) >= _MOST_REMEMBERED:
             self._version = snapshot.version
             self._written.clear()
-        key = (write_key, protocol, host)
-        if key not in self._written:
+        if reader not in self._written:
             plan = snapshot.plans.get(source.tracking_plan_id)
-            body = msgspec.json.encode(document(source, plan, write_key, protocol, host))
-            self._written[key] = PublicFile(body, JSON[1], CHECKED_EACH_TIME)
-        return self._written[key]
+            body = msgspec.json.encode(document(source, plan, reader))
+            self._written[reader] = PublicFile(body, JSON[1], CHECKED_EACH_TIME)
+        return self._written[reader]
 
 
-def document(
-    source: SourceConfig, plan: PlanConfig | None, write_key: str, protocol: str, host: str
-) -> dict[str, Any]:
-    """The settings of a source for one of its write keys; `host` is where events go to, with the path that
-    libraries put their letters behind. Nothing is sampled to /v1/m."""
+def document(source: SourceConfig, plan: PlanConfig | None, reader: Reader) -> dict[str, Any]:
+    """The settings of a source. Nothing is sampled to /v1/m."""
+    listed = _integrations(source) if reader.has_library else {}
     return {
-        "integrations": {SEGMENT: _segment(source, write_key, protocol, host), **_integrations(source)},
+        "integrations": {SEGMENT: _segment(source, reader), **listed},
         "plan": {
             "track": _track(source, plan),
             "identify": _traits(source, "identify"),
@@ -71,13 +79,13 @@ def document(
     }
 
 
-def _segment(source: SourceConfig, write_key: str, protocol: str, host: str) -> dict[str, Any]:
+def _segment(source: SourceConfig, reader: Reader) -> dict[str, Any]:
     """The destination that is this server."""
     passed = {name: source.settings.get(name) for name in PASSED_ON}
     return {
-        "apiKey": write_key,
-        "apiHost": host,
-        "protocol": protocol,
+        "apiKey": reader.write_key,
+        "apiHost": reader.host,
+        "protocol": reader.protocol,
         "addBundledMetadata": True,
         "unbundledIntegrations": _names(source),
         "maybeBundledConfigIds": {},
@@ -91,8 +99,9 @@ def _names(source: SourceConfig) -> list[str]:
 
 
 def _integrations(source: SourceConfig) -> dict[str, Any]:
-    """A website is told of each enabled destination. A device is not: its plugins take a name that stands here
-    for one that they should send to themselves. The browser library obeys the plan only when one stands here."""
+    """A website is told of each enabled destination, and obeys the plan only then; a device is not, for its plugins
+    take a name that stands here for one that they should send to themselves. As soon as one stands here the
+    library loads another bundle, so without bundles none may: a site that serves the library itself would fail."""
     if source.platform != "web":
         return {}
     consent = _categories(source)

@@ -11,6 +11,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from mainstem.tracking_api.answers import Answer
+from mainstem.tracking_api.cdn_document import Reader
 from mainstem.tracking_api.files import missing
 from mainstem.tracking_api.intake import Intake
 from mainstem.tracking_api.requests import Request
@@ -25,8 +26,9 @@ async def get_settings(intake: Intake, request: Request) -> Answer:
     source = intake.find_source(write_key)
     if source is None:
         return UNKNOWN
-    protocol, host = _where_to_send(intake.settings.public_tracking_url, request)
-    return intake.documents.of(intake.snapshot, source, write_key, protocol, host).answer(request)
+    where = _where_to_send(intake.settings.public_tracking_url, request)
+    reader = Reader(write_key, *where, has_library=intake.library.is_installed)
+    return intake.documents.of(intake.snapshot, source, reader).answer(request)
 
 
 def _where_to_send(public_url: str, request: Request) -> tuple[str, str]:
