@@ -44,11 +44,14 @@ def settings_page() -> str:
 
 
 def pipeline_page() -> str:
-    """The two tuples."""
+    """The tuples."""
     return page(
         "Pipeline",
         "What happens to an event, step by step, in the order of the tuples in `pipeline/__init__.py`.",
         "## From the source, once an event\n\n" + steps(pipeline.FROM_SOURCE),
+        "## After an insert function of the source\n\n" + steps(pipeline.AFTER_FUNCTION),
+        "## Under the plan of the source\n\n" + steps(pipeline.UNDER_PLAN),
+        "## At the source, for all destinations\n\n" + steps(pipeline.AT_SOURCE),
         "## To a destination, once for each that is enabled\n\n" + steps(pipeline.TO_DESTINATION),
     )
 
