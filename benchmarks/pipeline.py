@@ -2,9 +2,10 @@
 
     python benchmarks/pipeline.py [--json] [--events N] [--batch N] [--rounds N]
 
-One source with one destination that has three filters; 0.6 KB track events of 20,000 users, 50 event names;
-the log is in memory, the store is flow.db on disk in a temporary folder. One process, one thread; the median
-and the spread of the rounds. Time is CPU and wall; the figure is events per second of wall time.
+One source with a tracking plan of 200 rules and a common one, two transformations, and one destination that has
+three filters; 0.6 KB track events of 20,000 users, 50 event names, all of which keep the plan;
+the log is in memory, the stores are flow.db and traces.db on disk in a temporary folder. One process, one thread;
+the median and the spread of the rounds. Time is CPU and wall; the figure is events per second of wall time.
 """
 
 from __future__ import annotations
@@ -28,9 +29,21 @@ import msgspec
 
 from mainstem.delivery.process import process
 from mainstem.engines.sqlite_flow import SqliteFlow
+from mainstem.engines.sqlite_traces import SqliteTraces
 from mainstem.model.event import Received, to_record
 from mainstem.model.ports import Block
-from mainstem.model.snapshot import Change, DestinationConfig, FilterConfig, LiveSnapshot, SourceConfig
+from mainstem.model.snapshot import (
+    Change,
+    DestinationConfig,
+    FilterConfig,
+    LiveSnapshot,
+    PlanConfig,
+    RuleConfig,
+    SchemaControls,
+    SourceConfig,
+    TransformationConfig,
+)
+from mainstem.vault import Vault
 
 USERS = 20_000
 NAMES = 50
@@ -50,6 +63,63 @@ FILTERS = (
         ({"type": "SAMPLE", "percent": 0.1, "path": "userId"},),
         enabled=True,
     ),
+)
+
+
+def _declaring(names: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    """The schema of a rule, as the plan editor writes it."""
+    inside = {"type": "object", "properties": names, "required": required}
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "type": "object",
+        "properties": {"context": {}, "traits": {}, "properties": inside},
+        "required": ["properties"],
+    }
+
+
+STEP: dict[str, Any] = _declaring(
+    {
+        "order_id": {"type": ["string"], "pattern": "^o-[0-9]+$"},
+        "total": {"type": ["number", "null"], "minimum": 0},
+        "currency": {"type": ["string"], "enum": ["EUR", "USD"]},
+        "coupon": {"type": ["string", "null"]},
+        "products": {
+            "type": ["array"],
+            "items": {
+                "type": "object",
+                "properties": {
+                    "sku": {"type": "string"},
+                    "price": {"type": "number"},
+                    "quantity": {"type": "integer"},
+                },
+                "required": ["sku"],
+            },
+        },
+    },
+    ["order_id", "total"],
+)
+COMMON: dict[str, Any] = {
+    "type": "object",
+    "properties": {"context": {"type": "object", "required": ["library"]}, "userId": {"type": "string"}},
+    "required": ["userId", "context"],
+}
+PLAN = PlanConfig(
+    "tp_1",
+    "Shop",
+    (
+        *(RuleConfig("TRACK", f"Order Step {number}", 1.0, STEP) for number in range(200)),
+        RuleConfig("COMMON", "", 1.0, COMMON),
+    ),
+)
+CONTROLS = SchemaControls(
+    allow_unplanned_events=False,
+    allow_unplanned_event_properties=False,
+    allow_properties_on_violations=False,
+    track_common="BLOCK",
+)
+TRANSFORMATIONS = (
+    TransformationConfig("t1", "event = 'Order Step 1'", True, new_event_name="Order Started"),
+    TransformationConfig("t2", "type = 'track'", True, property_renames=(("order_id", "orderId"),)),
 )
 
 
@@ -74,13 +144,13 @@ class MemoryLog:
 
 
 class FixedSnapshot:
-    """One source, published once."""
+    """What is published once."""
 
-    def __init__(self, source: SourceConfig) -> None:
-        self._source = source
+    def __init__(self, *published: SourceConfig | PlanConfig) -> None:
+        self._published = published
 
     def changes(self, after: int) -> tuple[int, list[Change]]:
-        return 1, [Change(self._source.id, self._source)] if after < 1 else []
+        return 1, [Change(each.id, each) for each in self._published] if after < 1 else []
 
 
 def event(number: int, chance: random.Random) -> dict[str, Any]:
@@ -131,23 +201,29 @@ def blocks(events: int, batch: int, received_at_ms: int) -> tuple[list[Block], i
     return made, size // events
 
 
-def one_round(load: list[Block], profile: cProfile.Profile | None) -> tuple[float, float, int]:
+def one_round(load: list[Block], profile: cProfile.Profile | None, *, traced: bool) -> tuple[float, float, int]:
     """Wall seconds, CPU seconds, and the bytes of flow.db after the load."""
     destination = DestinationConfig("dst", "54521fdc25e721e32a72ef04", "Webhooks", True, {}, FILTERS)
-    source = SourceConfig("src", "ws", "shop", "Shop", "m", "server", True, ("k",), {}, (destination,))
+    source = SourceConfig(
+        "src", "ws", "shop", "Shop", "m", "server", True, ("k",), {}, (destination,), PLAN.id, CONTROLS,
+        TRANSFORMATIONS,
+    )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         flow, stop = SqliteFlow(Path(folder)), threading.Event()
-        work = (MemoryLog(load, stop), flow.pipeline, LiveSnapshot(FixedSnapshot(source)), stop, time.time)
+        traces = SqliteTraces(Path(folder) / "traces.db", Vault(bytes(32))) if traced else None
+        work = (MemoryLog(load, stop), flow.pipeline, LiveSnapshot(FixedSnapshot(source, PLAN)), stop, time.time)
         wall, cpu = time.perf_counter(), time.process_time()
         if profile:
-            profile.runcall(process, *work)  # type: ignore[arg-type]
+            profile.runcall(process, *work, traces=traces)  # type: ignore[arg-type]
         else:
-            process(*work)  # type: ignore[arg-type]
+            process(*work, traces=traces)  # type: ignore[arg-type]
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         queued = len(flow.queue.take("dst", 0, 10_000_000, (0, 1)))
         counted = sum(flow.outcomes.waiting("dst").values())
         assert queued == counted > 0, "what was queued is there"
         size = sum(path.stat().st_size for path in Path(folder).glob("flow.db*"))
+        if traces is not None:
+            traces.close()
         flow.close()
     return wall, cpu, size
 
@@ -159,10 +235,12 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--batch", type=int, default=100, help="events in a request")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--untraced", action="store_true", help="without traces.db")
     parser.add_argument("--profile", action="store_true", help="one more round under cProfile")
     options = parser.parse_args()
     load, event_bytes = blocks(options.events, options.batch, int(time.time() * 1000))
-    rounds = [one_round(load, None) for _ in range(options.rounds)]
+    traced = not options.untraced
+    rounds = [one_round(load, None, traced=traced) for _ in range(options.rounds)]
     rates = sorted(options.events / wall for wall, _, _ in rounds)
     result = {
         "events_per_second": round(statistics.median(rates)),
@@ -179,7 +257,7 @@ def main() -> None:
     print(json.dumps(result) if options.json else "\n".join(f"{key:24} {value}" for key, value in result.items()))
     if options.profile:
         profile = cProfile.Profile()
-        one_round(load, profile)
+        one_round(load, profile, traced=traced)
         pstats.Stats(profile).sort_stats("tottime").print_stats(35)
 
 

@@ -92,7 +92,7 @@ def send(server: RunningServer, connection: Connection, event: str) -> None:
 
 
 @proves(
-    "createDestinationSubscription", "getSubscriptionFromDestination", "listSubscriptionsFromDestination", level=5
+    "createDestinationSubscription", "getSubscriptionFromDestination", "listSubscriptionsFromDestination", level=2
 )
 def test_a_mapping_comes_back_as_it_was_sent(sdk: Sdk, connection: Connection) -> None:
     made = create(sdk, connection)

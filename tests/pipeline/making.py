@@ -30,8 +30,8 @@ ORIGIN = "7.0"
 
 def destination(id: str = "dst", name: str = "Webhooks", *filters: FilterConfig, **fields: Any) -> DestinationConfig:
     return DestinationConfig(
-        id=id, metadata_id=fields.pop("metadata_id", "54521fdc25e721e32a72ef04"), name=name, enabled=fields.pop("enabled", True),
-        settings={}, filters=filters, **fields,
+        id=id, metadata_id=fields.pop("metadata_id", "54521fdc25e721e32a72ef04"), name=name,
+        enabled=fields.pop("enabled", True), settings={}, filters=filters, **fields,
     )  # fmt: skip
 
 

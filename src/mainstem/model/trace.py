@@ -155,7 +155,8 @@ def to_bytes(block: Block) -> bytes:
 
 def from_bytes(data: bytes) -> Block:
     """Read what `to_bytes` wrote. Raises msgspec.MsgspecError when it is no block."""
-    return _reader.decode(data)
+    block: Block = _reader.decode(data)
+    return block
 
 
 def key_of(message_id: str) -> int:

@@ -298,7 +298,10 @@ def test_the_schemas_of_a_plan_have_a_size_together(api: Api, url: str) -> None:
     for start in range(0, 120, 60):
         patch(api, url, *(rule(f"E{number}", schema=large) for number in range(start, start + 60)))
     reply = api.patch(f"{url}/rules", {"rules": [rule(f"F{number}", schema=large) for number in range(60)]})
-    assert (reply.status, reply.messages) == (400, ["The schemas of a tracking plan have at most 16777216 characters."])
+    assert (reply.status, reply.messages) == (
+        400,
+        ["The schemas of a tracking plan have at most 16777216 characters."],
+    )
     patch(api, url, *(rule(f"E{number}", schema=large | {"type": "object"}) for number in range(60)))
     assert len(rules_of(api, url)) == 120
 
