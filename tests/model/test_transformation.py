@@ -76,6 +76,28 @@ def test_those_that_match_run_in_order_of_creation() -> None:
     assert properties(second, first) == {"x": "first"}
 
 
+@pytest.mark.parametrize(
+    ("event", "setters"),
+    [
+        ("A", ["all", "event = 'A'", "type = 'track'", "'A' = event", "event != 'B'"]),
+        ("B", ["all", "type = 'track'", "event = 'B'"]),
+        ("C", ["all", "type = 'track'", "event != 'B'"]),
+    ],
+)
+def test_those_of_one_event_and_those_of_any_run_in_order_of_creation_too(event: str, setters: list[str]) -> None:
+    conditions = ["all", "event = 'A'", "type = 'track'", "event = 'B'", "'A' = event", "event != 'B'"]
+    values = [one(each, property_value_transformations=((("properties.x",), each),)) for each in conditions]
+    for count in range(1, len(conditions) + 1):
+        last = [each for each in conditions[:count] if each in setters][-1]
+        assert run({**TRACK, "event": event, "properties": {}}, *values[:count])["properties"] == {"x": last}
+
+
+@pytest.mark.parametrize("odd", [None, 5, [], {"a": 1}])
+def test_an_event_whose_name_is_odd_is_asked_about_too(odd: Any) -> None:
+    configs = one("event = 'A'", drop=True), one("type = 'page'", property_value_transformations=((("x",), "v"),))
+    assert run({"type": "page", "event": odd}, *configs)["x"] == "v"
+
+
 def test_a_source_has_its_own_and_those_for_types_of_destinations() -> None:
     here, there = one(drop=True, id="here"), one(drop=True, id="there", destination_metadata_id="m1")
     source = SourceConfig("s", "w", "s", "s", "m", "web", True, (), {}, transformations=(there, here))

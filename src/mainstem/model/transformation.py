@@ -66,17 +66,29 @@ class TransformationSet:
 
     def __init__(self, configs: Iterable[TransformationConfig]) -> None:
         self._unreadable: Withheld | None = None
-        self._all: list[_Transformation] = []
+        self._for_any_event: list[_Transformation] = []
+        self._by_event: dict[str, list[_Transformation]] = {}
         for each in configs:
             if each.enabled:
                 self._add(each)
 
     def _add(self, config: TransformationConfig) -> None:
+        """Most pick one event by its name, and a source may have hundreds: only those of a name are asked for it."""
         try:
-            self._all.append(_compiled(config))
+            compiled, (kind, name) = _compiled(config), subject(config.condition)
         except (fql.FqlError, ValueError):
             if _protects(config):
                 self._unreadable = self._unreadable or Withheld(config.id, "unreadable")
+            return
+        if kind and name:
+            self._by_event.setdefault(name, list(self._for_any_event)).append(compiled)
+            return
+        for those in (self._for_any_event, *self._by_event.values()):
+            those.append(compiled)
+
+    def _asked(self, event: JsonObject) -> list[_Transformation]:
+        name = event.get("event")
+        return self._by_event.get(name, self._for_any_event) if type(name) is str else self._for_any_event
 
     def apply(self, event: JsonObject) -> JsonObject | Withheld:
         """Return the event as they leave it, or why it goes no further. `event` is never changed: what comes back
@@ -84,7 +96,7 @@ class TransformationSet:
         if self._unreadable is not None:
             return self._unreadable
         matching = []
-        for each in self._all:
+        for each in self._asked(event):
             try:
                 if each.query.matches(event):
                     matching.append(each)
@@ -180,6 +192,8 @@ def _naming(name: str) -> _Edit:
 def _renaming(pairs: Sequence[tuple[Keys, Keys]]) -> _Edit:
     """All at once, so that their order says nothing and two names can change places: what lies deepest is taken
     out first, what goes highest is put in first."""
+    if len(pairs) == 1 and len(pairs[0][0]) == 2 and pairs[0][0][0] == pairs[0][1][0] and len(pairs[0][1]) == 2:
+        return _renaming_one(*pairs[0][0], pairs[0][1][1])
     ordered = sorted(pairs, key=lambda pair: -len(pair[0]))
 
     def rename(event: JsonObject) -> JsonObject:
@@ -195,6 +209,22 @@ def _renaming(pairs: Sequence[tuple[Keys, Keys]]) -> _Edit:
         return event
 
     return rename
+
+
+def _renaming_one(container: str, old: str, new: str) -> _Edit:
+    """The same for what is renamed most often, one property inside its object: a third of the time."""
+
+    def rename_one(event: JsonObject) -> JsonObject:
+        inner = event.get(container)
+        if type(inner) is not dict or old not in inner:
+            return event
+        renamed = inner.copy()
+        renamed[new] = renamed.pop(old)
+        changed = event.copy()
+        changed[container] = renamed
+        return changed
+
+    return rename_one
 
 
 def _setting(paths: Sequence[Keys], value: str) -> _Edit:
@@ -322,9 +352,12 @@ def value_at(event: JsonObject, path: Keys) -> Any:
 
 def _without(event: JsonObject, path: Keys) -> JsonObject:
     """The event without what lies at `path`; something does."""
+    changed = event.copy()
     if len(path) == 1:
-        return {key: value for key, value in event.items() if key != path[0]}
-    return {**event, path[0]: _without(event[path[0]], path[1:])}
+        del changed[path[0]]
+    else:
+        changed[path[0]] = _without(event[path[0]], path[1:])
+    return changed
 
 
 def _with(event: JsonObject, path: Keys, value: Any) -> JsonObject:
