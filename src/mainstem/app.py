@@ -30,6 +30,8 @@ from mainstem.engines.sqlite_flow import SqliteFlow
 from mainstem.engines.sqlite_function_log import SqliteFunctionLog
 from mainstem.engines.sqlite_snapshot import SqliteSnapshotStore
 from mainstem.engines.sqlite_tokens import SqliteTokens
+from mainstem.engines.sqlite_traces import FILE as TRACES_FILE
+from mainstem.engines.sqlite_traces import SqliteTraces
 from mainstem.errors import MainstemError, SettingsError
 from mainstem.model.snapshot import LiveSnapshot
 from mainstem.public_api import labels, reference, workspaces
@@ -108,8 +110,17 @@ def open_event_log(settings: Settings) -> SqliteEventLog:
             return flow.durable_position()
 
     return SqliteEventLog(
-        settings.data / "events.db", processed=durable_position, keep_bytes=settings.event_log_max_bytes
+        settings.data / "events.db",
+        processed=durable_position,
+        keep_bytes=settings.archive_bytes,
+        keep_hours=settings.archive_hours,
     )
+
+
+def open_traces(settings: Settings, vault: Vault) -> SqliteTraces:
+    """What became of events."""
+    path, hours = settings.data / TRACES_FILE, settings.archive_hours
+    return SqliteTraces(path, vault, keep_bytes=settings.archive_bytes, keep_hours=hours)
 
 
 def open_snapshot(settings: Settings, vault: Vault) -> LiveSnapshot:
@@ -147,7 +158,8 @@ def run_pipeline(settings: Settings, vault: Vault, stop: threading.Event) -> Non
     """The life of the pipeline's process."""
     log = open_event_log(settings)
     _when(stop, log.wake)  # an idle pipeline sleeps on the log
-    process.process(log, open_flow(settings).pipeline, open_snapshot(settings, vault), stop, time.time)
+    snapshot, traces = open_snapshot(settings, vault), open_traces(settings, vault)
+    process.process(log, open_flow(settings).pipeline, snapshot, stop, time.time, traces=traces, tidy=log.tidy)
 
 
 def run_delivery(settings: Settings, vault: Vault, share: tuple[int, int], stop: threading.Event) -> None:

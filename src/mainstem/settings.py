@@ -114,9 +114,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(description="URL by which browsers reach the Public API (OAuth); default: the request's own host."),
     ] = ""
-    event_log_max_bytes: Annotated[
-        int, Meta(ge=0, description="Processed requests kept on the event log, in bytes; the oldest go first.")
-    ] = 1024 * 1024 * 1024
+    archive_hours: Annotated[
+        float, Meta(ge=0, description="How long processed requests and the traces of events are kept, in hours.")
+    ] = 72.0
+    archive_bytes: Annotated[
+        int,
+        Meta(ge=0, description="Most bytes of events.db, and of traces.db, for what was processed; the oldest goes."),
+    ] = 5 * 1024**3
     delivery_concurrency: Annotated[
         int, Meta(ge=1, description="Requests in flight towards one destination, per delivery worker.")
     ] = 64

@@ -16,7 +16,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -302,6 +304,114 @@ async def test_appends_go_on_while_the_position_of_the_pipeline_cannot_be_read(p
     for _ in range(3):
         await log.append(random.randbytes(50_000))
     assert len(records(log)) == 3
+    log.close()
+
+
+class Clock:
+    """A clock that is set by hand, in Unix minutes."""
+
+    def __init__(self, minute: float = 30_000_000) -> None:
+        self.minute = minute
+
+    def now_ms(self) -> int:
+        return int(self.minute * 60_000)
+
+
+async def test_what_is_processed_goes_when_it_is_old_enough_also_while_nothing_is_appended(path: Path) -> None:
+    clock, processed = Clock(), 0
+    log = SqliteEventLog(path, processed=lambda: processed, keep_hours=2, now_ms=clock.now_ms)
+    for number in range(4):
+        await log.append(b"%d" % number)
+        clock.minute += 60
+    log.tidy()
+    assert records(log) == [b"0", b"1", b"2", b"3"], "not processed"
+    processed = log.newest()
+    log.tidy()
+    assert records(log) == [b"2", b"3"]
+    clock.minute += 10_000
+    log.tidy()
+    assert records(log) == []
+    log.close()
+
+
+async def test_a_clock_that_was_ahead_for_a_while_keeps_nothing_for_ever(path: Path) -> None:
+    clock, processed = Clock(), 0
+    log = SqliteEventLog(path, processed=lambda: processed, keep_hours=1, now_ms=clock.now_ms)
+    clock.minute += 500_000
+    await log.append(b"ahead")
+    clock.minute -= 500_000
+    await log.append(b"right")
+    clock.minute += 100
+    await log.append(b"later")
+    processed = log.newest()
+    log.tidy()
+    assert records(log) == [b"later"]
+    log.close()
+
+
+async def test_a_time_is_found_without_what_came_before_it(path: Path) -> None:
+    clock = Clock()
+    log = SqliteEventLog(path, now_ms=clock.now_ms)
+    assert log.before(clock.now_ms()) == 0
+    start = clock.now_ms()
+    for number in range(6):
+        await log.append(b"%d" % number)
+        clock.minute += 10
+    assert records(log, log.before(start)) == [b"0", b"1", b"2", b"3", b"4", b"5"]
+    assert records(log, log.before(start + 25 * 60_000)) == [b"3", b"4", b"5"]
+    assert records(log, log.before(start + 30 * 60_000)) == [b"3", b"4", b"5"]
+    assert records(log, log.before(start + 70 * 60_000)) == []
+    log.close()
+
+
+async def test_the_rest_of_a_minute_is_found_when_its_beginning_was_pruned(path: Path) -> None:
+    clock = Clock()
+    log = SqliteEventLog(path, now_ms=clock.now_ms)
+    for number in range(4):
+        await log.append(b"%d" % number)
+    clock.minute += 5
+    await log.append(b"4")
+    blocks = log.read(0, EVERYTHING)
+    log.prune(blocks[1].position)
+    assert records(log, log.before(clock.now_ms() - 5 * 60_000)) == [b"2", b"3", b"4"]
+    log.close()
+
+
+async def test_a_time_before_the_clock_was_set_back_is_still_found(path: Path) -> None:
+    clock = Clock()
+    log = SqliteEventLog(path, now_ms=clock.now_ms)
+    await log.append(b"0")
+    clock.minute -= 30
+    await log.append(b"1")
+    assert b"1" in records(log, log.before(clock.now_ms()))
+    log.close()
+
+
+async def test_a_file_of_the_first_version_keeps_what_it_holds_and_goes_on(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as old:
+        old.executescript("""
+            PRAGMA page_size = 16384; PRAGMA journal_mode = WAL;
+            CREATE TABLE blocks (
+                position INTEGER PRIMARY KEY, records INTEGER NOT NULL, bytes INTEGER NOT NULL, body BLOB NOT NULL
+            );
+            CREATE TABLE pruned (through INTEGER NOT NULL);
+            INSERT INTO pruned VALUES (0);
+            PRAGMA user_version = 1;
+        """)
+        body = zstandard.compress(msgspec.msgpack.encode([b"old"]))
+        old.execute("INSERT INTO blocks VALUES (7, 1, 3, ?)", (body,))
+    clock, processed = Clock(), 0
+    log = SqliteEventLog(path, processed=lambda: processed, keep_hours=1, now_ms=clock.now_ms)
+    assert log.before(clock.now_ms()) == 0, "not brought to this version yet"
+    assert records(log) == [b"old"]
+    await log.append(b"new")
+    log.tidy()
+    assert records(log, log.before(clock.now_ms() - 10**9)) == [b"old", b"new"]
+    clock.minute += 100
+    await log.append(b"newer")
+    processed = log.newest()
+    log.tidy()
+    assert records(log) == [b"newer"]
     log.close()
 
 

@@ -57,14 +57,15 @@ def process(
     *,
     sample: Callable[[], float] = random.random,
     traces: TraceStore | None = None,
+    tidy: Callable[[], object] = lambda: None,
 ) -> None:
     """Process until `stop`. `clock` tells Unix seconds, `sample` a number in [0, 1) for filters that sample;
-    `traces` is told what became of each event.
+    `traces` is told what became of each event; `tidy` is called twice a minute, for other stores' housekeeping.
 
     A store that cannot be used is waited for, with growing pauses of up to 2 seconds; nothing is lost by it.
     """
     with _rare_collections():
-        _loop(log, stop, _Work(log, store, snapshot, clock, sample, traces))
+        _loop(log, stop, _Work(log, store, snapshot, clock, sample, traces, tidy))
 
 
 def _loop(log: EventLog, stop: threading.Event, work: _Work) -> None:
@@ -108,9 +109,11 @@ class _Work:
         clock: Callable[[], float],
         sample: Callable[[], float],
         traces: TraceStore | None,
+        tidy: Callable[[], object],
     ) -> None:
         self._log = log
         self._traces = traces
+        self._tidy_others = tidy
         self._unsaved: Sequence[int] = ()  # traces of a batch that could not be saved, and will come again
         self._store = store
         self._snapshot = snapshot
@@ -176,6 +179,7 @@ class _Work:
             self._store.tidy(self._now_ms())
             if self._traces is not None:
                 self._traces.tidy()
+            self._tidy_others()
             self._tidy_at = self._clock() + _TIDY_EVERY_SECONDS
 
     def _now_ms(self) -> int:

@@ -1,18 +1,23 @@
-"""The event log in one SQLite file: what the Tracking API accepted, until the pipeline has processed it.
+"""The event log in one SQLite file: what the Tracking API accepted, for the pipeline, and after that as an archive.
 
 All requests that wait at the same moment become one block: one row, one commit, one fsync. A block is a
 MessagePack array of records, compressed with Zstandard, so that a thousand events cost one row and less disk
 than they had bytes. Only the process of the Tracking API appends, through one thread; any process reads.
+
+Of each minute in which something was appended, the first block is noted: so a time is found without reading blocks,
+and to note it costs nothing at most appends.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -26,7 +31,8 @@ from mainstem.model.ports import Block
 
 MAX_WAITING_BYTES: Final = 64 * 1024 * 1024
 MAX_BLOCK_BYTES: Final = 4 * 1024 * 1024
-KEEP_BYTES: Final = 1024 * 1024 * 1024
+KEEP_BYTES: Final = 5 * 1024**3
+KEEP_HOURS: Final = 72.0
 
 _PAGE_BYTES: Final = 16 * 1024  # a block of some dozen events fits a page or two
 _WAL_BYTES: Final = 8 * 1024 * 1024  # when the write-ahead log is moved into the file
@@ -36,6 +42,9 @@ _PRUNE_STEP_BYTES: Final = 4 * 1024 * 1024  # more than is appended between two 
 # must not take new blocks for those. More than can be appended while the pipeline's position is not yet durable.
 _POSITIONS_LEFT_OUT: Final = 1_000_000_000
 _BUSY_SECONDS: Final = 5.0
+_STEPS_OF_TIDYING: Final = 16
+_MS_PER_MINUTE: Final = 60_000
+_MINUTES_PER_HOUR: Final = 60
 _LEVEL: Final = 1
 
 _SCHEMA: Final = """
@@ -44,9 +53,20 @@ CREATE TABLE blocks (
 );
 CREATE TABLE pruned (through INTEGER NOT NULL);
 INSERT INTO pruned VALUES (0);
-PRAGMA user_version = 1;
+CREATE TABLE minutes (minute INTEGER PRIMARY KEY, position INTEGER NOT NULL);
+PRAGMA user_version = 2;
+"""
+_VERSION: Final = 2
+# What an older file holds counts as appended when it is brought here: it is kept for long enough, and found.
+_SECOND: Final = """
+BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS minutes (minute INTEGER PRIMARY KEY, position INTEGER NOT NULL);
+INSERT OR IGNORE INTO minutes SELECT {minute}, position FROM blocks ORDER BY position LIMIT 1;
+PRAGMA user_version = 2;
+COMMIT;
 """
 
+_INSERT: Final = "INSERT INTO blocks VALUES (?, ?, ?, ?)"
 _NO_FILE: Final = (0, 0)
 
 _Waiting = tuple[bytes, "asyncio.Future[None]"]
@@ -57,11 +77,16 @@ def _nothing_processed() -> int:
     return 0
 
 
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 class SqliteEventLog:
     """EventLog in the file `path`, with its doorbell beside it.
 
-    `processed` tells up to which position nobody will read again. Blocks up to there go, oldest first, once
-    the file holds more than `keep_bytes`; all others stay.
+    `processed` tells up to which position the pipeline will not read again. Blocks up to there are the archive: they
+    go, oldest first, once the file holds more than `keep_bytes` or when they are older than `keep_hours`; all others
+    stay.
     """
 
     def __init__(
@@ -70,11 +95,14 @@ class SqliteEventLog:
         *,
         processed: Callable[[], int] = _nothing_processed,
         keep_bytes: int = KEEP_BYTES,
+        keep_hours: float = KEEP_HOURS,
+        now_ms: Callable[[], int] = _now_ms,
     ) -> None:
         self._path = path
+        self._make_file = functools.partial(_BlockFile, path, processed, keep_bytes, keep_hours, now_ms)
         self._doorbell = Doorbell(path.with_suffix(".bell"))
         self._reader = _Reader(path)
-        self._file = _BlockFile(path, processed, keep_bytes)
+        self._file = self._make_file()
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._waiting_bytes = 0  # touched on the event loop alone
         self._writer: threading.Thread | None = None
@@ -110,6 +138,15 @@ class SqliteEventLog:
         """How many blocks lie after `position`; positions have gaps, so this is not `newest() - position`."""
         return self._reader.count_after(position)
 
+    def before(self, at_ms: int) -> int:
+        """A position after which everything lies that was received at `at_ms` (Unix milliseconds) or later; perhaps
+        also some that came before."""
+        return self._reader.before(at_ms)
+
+    def used_bytes(self) -> int:
+        """How much of the file is in use, 0 when there is none."""
+        return self._reader.used_bytes()
+
     def wait(self, timeout_seconds: float) -> None:
         """Sleep until something was appended since the last wait, at most `timeout_seconds`. One process may
         wait on a log: the pipeline."""
@@ -121,12 +158,22 @@ class SqliteEventLog:
 
     def prune(self, through: int) -> None:
         """Forget blocks up to and including `through`, in steps of about 4 MB, so that appends get in between."""
-        pruning = _BlockFile(self._path, _nothing_processed, 0)
+        pruning = self._make_file()
         try:
             while self._path.exists() and pruning.prune_step(through):
                 pass
         except sqlite3.Error as error:
             raise _unavailable("pruned", error) from error
+        finally:
+            pruning.close()
+
+    def tidy(self) -> None:
+        """Forget some of what is older, or more, than the archive shall hold, also while nothing is appended; call it
+        every minute or so. What cannot be done is left for the next time."""
+        pruning = self._make_file()
+        try:
+            if self._path.exists():
+                pruning.tidy()
         finally:
             pruning.close()
 
@@ -188,10 +235,20 @@ class SqliteEventLog:
 class _BlockFile:
     """The file as its writer sees it; opened at the first append and after each failure."""
 
-    def __init__(self, path: Path, processed: Callable[[], int], keep_bytes: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        processed: Callable[[], int],
+        keep_bytes: int,
+        keep_hours: float,
+        now_ms: Callable[[], int],
+    ) -> None:
         self._path = path
         self._processed = processed
         self._keep_bytes = keep_bytes
+        self._keep_minutes = keep_hours * _MINUTES_PER_HOUR
+        self._now_ms = now_ms
+        self._minute = 0  # noted last
         self._connection: sqlite3.Connection | None = None
         self._identity = _NO_FILE
         self._newest = 0
@@ -204,10 +261,16 @@ class _BlockFile:
         if self._connection is not None and _identity(self._path) != self._identity:
             self.close()  # somebody deleted the file: what goes into it now would be gone with its last user
         connection = self._connection or self._open()
-        connection.execute(
-            "INSERT INTO blocks VALUES (?, ?, ?, ?)",
-            (self._newest + 1, len(records), sum(map(len, records)), body),
-        )
+        block = (self._newest + 1, len(records), sum(map(len, records)), body)
+        minute = self._now_ms() // _MS_PER_MINUTE
+        if minute == self._minute:
+            connection.execute(_INSERT, block)
+        else:
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute(_INSERT, block)
+                connection.execute("INSERT OR IGNORE INTO minutes VALUES (?, ?)", (minute, block[0]))
+            self._minute = minute
         self._newest += 1
         self._stored_since_pruning += len(body)
         if self._stored_since_pruning >= _PRUNE_EVERY_BYTES:
@@ -224,19 +287,45 @@ class _BlockFile:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("DELETE FROM blocks WHERE position <= ?", (last,))
             connection.execute("UPDATE pruned SET through = max(through, ?)", (last,))
+            # The last of them stays: the rest of its minute is found by it.
+            connection.execute(
+                "DELETE FROM minutes WHERE position < (SELECT max(position) FROM minutes WHERE position <= ?)",
+                (last,),
+            )
         return True
+
+    def tidy(self) -> None:
+        """Forget what the archive shall not hold, up to some 64 MB of it."""
+        with contextlib.suppress(sqlite3.Error):
+            connection = self._connection or self._open()
+            for _ in range(_STEPS_OF_TIDYING):
+                if not self._prune_processed(connection):
+                    return
 
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
-    def _prune_processed(self, connection: sqlite3.Connection) -> None:
-        if _used_bytes(connection) <= self._keep_bytes:
-            return
+    def _prune_processed(self, connection: sqlite3.Connection) -> bool:
         # The block is durable already: if this cannot be done now, it is left for the next time.
         with contextlib.suppress(sqlite3.Error):
-            self.prune_step(self._find_processed())
+            through = self._find_old(connection)
+            if _used_bytes(connection) > self._keep_bytes:
+                through = self._newest
+            (oldest,) = connection.execute("SELECT min(position) FROM blocks").fetchone()
+            if oldest is not None and oldest <= through:
+                return self.prune_step(min(through, self._find_processed()))
+        return False
+
+    def _find_old(self, connection: sqlite3.Connection) -> int:
+        """The position up to which blocks are too old; what is dated later than in an hour does not tell."""
+        minute = self._now_ms() // _MS_PER_MINUTE
+        (position,) = connection.execute(
+            "SELECT min(position) FROM minutes WHERE minute BETWEEN ? AND ?",
+            (minute - self._keep_minutes, minute + _MINUTES_PER_HOUR),
+        ).fetchone()
+        return self._newest if position is None else position - 1
 
     def _open(self) -> sqlite3.Connection:
         if not self._path.exists():
@@ -246,6 +335,9 @@ class _BlockFile:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_BYTES // _PAGE_BYTES}")
         connection.execute(f"PRAGMA journal_size_limit = {2 * _WAL_BYTES}")
+        if _version(connection) < _VERSION:
+            connection.executescript(_SECOND.format(minute=self._now_ms() // _MS_PER_MINUTE))
+        self._minute = 0
         known = connection.execute("SELECT max(through, (SELECT coalesce(max(position), 0) FROM blocks)) FROM pruned")
         self._newest = max(self._newest, known.fetchone()[0], self._find_processed()) + _POSITIONS_LEFT_OUT
         self._connection = connection
@@ -286,11 +378,29 @@ class _Reader:
     def count_after(self, position: int) -> int:
         return self._number("SELECT count(*) FROM blocks WHERE position > ?", position)
 
-    def _number(self, query: str, *parameters: int) -> int:
+    def before(self, at_ms: int) -> int:
+        minute = at_ms // _MS_PER_MINUTE - 1  # the clock may have been set back a little before the append
+        first = "(SELECT min(position) - 1 FROM minutes WHERE minute >= ?)"
+        newest = "(SELECT coalesce(max(position), 0) FROM blocks)"
+        return self._number(f"SELECT coalesce({first}, {newest})", minute, least_version=_VERSION)
+
+    def used_bytes(self) -> int:
         try:
             with self._lock:
                 connection = self._open()
-                number: int = connection.execute(query, parameters).fetchone()[0] if connection else 0
+                return _used_bytes(connection) if connection else 0
+        except sqlite3.Error as error:
+            self.close()
+            raise _unavailable("read", error) from error
+
+    def _number(self, query: str, *parameters: int, least_version: int = 1) -> int:
+        """The one number that a query finds; 0 without a file, or when it is older than the query needs."""
+        try:
+            with self._lock:
+                connection = self._open()
+                if connection is None or _version(connection) < least_version:
+                    return 0
+                number: int = connection.execute(query, parameters).fetchone()[0]
                 return number
         except sqlite3.Error as error:
             self.close()
@@ -333,6 +443,11 @@ class _Reader:
 def _connect(path: Path) -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}?mode=rw"
     return sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
 
 
 def _identity(path: Path) -> tuple[int, int]:
