@@ -109,7 +109,9 @@ class FilterSet:
                 matches = matching.get(step.filter_number)
                 if matches is None:
                     matches = matching[step.filter_number] = step.query.matches(event)
-                result = step.run(event, random) if matches else event
+                if not matches:
+                    continue
+                result = step.run(event, random)
             except (fql.FqlRuntimeError, RecursionError):
                 return FilteredOut(step.filter_id, "event_not_judged")
             if isinstance(result, FilteredOut):
@@ -218,22 +220,29 @@ def _editing(fields: Fields, edit: _Edit) -> _Run:
 
 def _edited(value: Any, path: Sequence[str], edit: _Edit, keys: frozenset[str]) -> Any:
     """`value` with every object at `path` edited; the very same value where that changes nothing."""
-    if isinstance(value, list):
+    if type(value) is dict:
+        if not path:
+            return edit(value, keys)
+        old = value.get(path[0])
+        new = _edited(old, path[1:], edit, keys)
+        if new is old:
+            return value
+        changed = value.copy()
+        changed[path[0]] = new
+        return changed
+    if type(value) is list:
         items = [_edited(item, path, edit, keys) for item in value]
         return items if any(new is not old for new, old in zip(items, value, strict=True)) else value
-    if not isinstance(value, dict):
-        return value
-    if not path:
-        return edit(value, keys)
-    old = value.get(path[0])
-    new = _edited(old, path[1:], edit, keys)
-    return value if new is old else {**value, path[0]: new}
+    return value
 
 
 def _without(value: JsonObject, keys: frozenset[str]) -> JsonObject:
     if keys.isdisjoint(value):
         return value
-    return {key: inner for key, inner in value.items() if key not in keys}
+    kept = value.copy()
+    for key in keys:
+        kept.pop(key, None)
+    return kept
 
 
 def _with_only(value: JsonObject, keys: frozenset[str]) -> JsonObject:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 from mainstem.model.destination_filter import FilteredOut
 from mainstem.model.event import Event
 from mainstem.model.outcome import Stage
@@ -21,6 +19,4 @@ def apply_filters(event: Event, scope: DestinationScope) -> Event | Dropped:
         return event
     if isinstance(payload, FilteredOut):
         return Dropped(event, Stage.FILTERED_AT_DESTINATION, "FILTERED_BY_RULES")
-    changed = copy.copy(event)
-    changed.payload = payload
-    return changed
+    return event.with_payload(payload)

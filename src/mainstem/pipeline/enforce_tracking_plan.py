@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 
 from mainstem.model.enforcement import Enforcer, Judged
@@ -33,14 +32,8 @@ def enforce_tracking_plan(batch: Sequence[Event], scope: SourceScope) -> Verdict
         if judged.reason:
             verdicts.dropped.append(Dropped(event, Stage.FILTERED_AT_SOURCE, judged.reason))
         else:
-            verdicts.kept.append(_with_payload(event, judged))
+            verdicts.kept.append(event.with_payload(judged.payload))
     return verdicts
-
-
-def _with_payload(event: Event, judged: Judged) -> Event:
-    changed = copy.copy(event)
-    changed.payload = judged.payload
-    return changed
 
 
 def _forwarded(event: Event, judged: Judged, enforcer: Enforcer, snapshot: Snapshot) -> Iterator[Event]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Final
 
 from mainstem.model.event import Event, counted_name
@@ -27,10 +26,8 @@ def obey_schema(event: Event, scope: SourceScope) -> Event | Dropped:
     off, traits = schema.traits_off.get(event.type), event.payload.get("traits")
     if not off or type(traits) is not dict or traits.keys().isdisjoint(off):
         return event
-    changed = copy.copy(event)
     kept = {trait: value for trait, value in traits.items() if trait not in off}
-    changed.payload = {**event.payload, "traits": kept}
-    return changed
+    return event.with_payload({**event.payload, "traits": kept})
 
 
 def obey_schema_integrations(event: Event, scope: DestinationScope) -> Event | Dropped:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 from mainstem.model.event import Event
 from mainstem.pipeline.step import DestinationScope
 
@@ -12,6 +10,4 @@ def strip_metadata(event: Event, _scope: DestinationScope) -> Event:
     """Remove `_metadata`, by which the browser library told what it sent itself (judgement)."""
     if "_metadata" not in event.payload:
         return event
-    changed = copy.copy(event)
-    changed.payload = {key: value for key, value in event.payload.items() if key != "_metadata"}
-    return changed
+    return event.with_payload({key: value for key, value in event.payload.items() if key != "_metadata"})

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 from mainstem.model.event import Event
 from mainstem.model.outcome import Stage
 from mainstem.model.transformation import Withheld
@@ -24,6 +22,4 @@ def transform_at_source(event: Event, scope: SourceScope) -> Event | Dropped:
         return event
     if isinstance(payload, Withheld):
         return Dropped(event, Stage.FILTERED_AT_SOURCE, "transformation_drop")
-    changed = copy.copy(event)
-    changed.payload = payload
-    return changed
+    return event.with_payload(payload)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 from mainstem.model.event import Event
 from mainstem.model.outcome import Stage
 from mainstem.model.transformation import Withheld
@@ -21,6 +19,4 @@ def transform_for_destination(event: Event, scope: DestinationScope) -> Event | 
         return event
     if isinstance(payload, Withheld):
         return Dropped(event, Stage.FILTERED_AT_DESTINATION, "FILTERED_BY_RULES")
-    changed = copy.copy(event)
-    changed.payload = payload
-    return changed
+    return event.with_payload(payload)
