@@ -59,7 +59,8 @@ class Passage(msgspec.Struct, frozen=True, array_like=True, tag="passage"):
 
     `origins` and `records` of requests: where one came from ("POSITION.PLACE" on the event log, or "entry.ID",
     "redriven.ID"), and the record where the log does not have it, else b"";
-    `message_ids`, `source_ids`, `requests` (an index into origins), `numbers` (the place in its request) of events.
+    `message_ids`, `source_ids`, `types`, `names` and `users` (userId or anonymousId), `requests` (an index into
+    origins) and `numbers` (the place in its request) of events.
     Events that were forwarded to another source stand at the end, with the request they came from.
     """
 
@@ -69,6 +70,9 @@ class Passage(msgspec.Struct, frozen=True, array_like=True, tag="passage"):
     records: Sequence[bytes]
     message_ids: Sequence[str]
     source_ids: Sequence[str]
+    types: Sequence[str]
+    names: Sequence[str]
+    users: Sequence[str]
     requests: Sequence[int]
     numbers: Sequence[int]
     bodies: Sequence[bytes]

@@ -39,6 +39,9 @@ class Tracer:
         self._keys: list[int] = []
         self._message_ids: list[str] = []
         self._source_ids: list[str] = []
+        self._types: list[str] = []
+        self._names: list[str] = []
+        self._users: list[str] = []
         self._requests: list[int] = []
         self._numbers: list[int] = []
         self._payloads: list[dict[str, Any]] = []
@@ -62,6 +65,9 @@ class Tracer:
             place += 1
         self._message_ids += [event.message_id for event in events]
         self._source_ids += [event.source_id for event in events]
+        self._types += [event.type for event in events]
+        self._names += [event.name for event in events]
+        self._users += [event.user for event in events]
         self._requests += [event.request - self._first for event in events]
         self._numbers += [event.number for event in events]
         self._keys += [event.key or key_of(event.message_id) for event in events]
@@ -99,6 +105,7 @@ class Tracer:
         bodies, changes = self._written()
         passage = Passage(
             self._at_ms, self._kind, self._origins, self._records, self._message_ids, self._source_ids,
+            self._types, self._names, self._users,
             self._requests, self._numbers, bodies, changes,
             ends, [Queued(*key, places) for key, places in self._queued.items()],
         )  # fmt: skip
@@ -157,6 +164,9 @@ class Tracer:
             event.place = len(self._message_ids)
             self._message_ids.append(event.message_id)
             self._source_ids.append(event.source_id)
+            self._types.append(event.type)
+            self._names.append(event.name)
+            self._users.append(event.user)
             self._requests.append(event.request - self._first)
             self._numbers.append(event.number)
             self._keys.append(event.key or key_of(event.message_id))
