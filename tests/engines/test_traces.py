@@ -73,8 +73,8 @@ def store(path: Path, vault: Vault, clock: Clock) -> Iterator[SqliteTraces]:
 def passage(*message_ids: str, body: bytes = b'{"name":"' + SECRET_NAME + b'"}', marks: str = "") -> NewTrace:
     places = list(range(len(message_ids)))
     block = Passage(
-        1, "log", ["7.0"], [b""], list(message_ids), ["src"] * len(places), ["track"] * len(places), [""] * len(places), [""] * len(places),
-        [0] * len(places), places, [body],
+        1, "log", ["7.0"], [b""], list(message_ids), ["src"] * len(places), ["track"] * len(places),
+        [""] * len(places), [""] * len(places), [0] * len(places), places, [body],
         [Change("normalize", "", places, [0] * len(places))], [End("apply_filters", "dst", "s", "r", "", places)],
         [Queued("dst", "", places)],
     )  # fmt: skip
