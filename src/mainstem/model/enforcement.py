@@ -93,8 +93,6 @@ class _Versions(msgspec.Struct, frozen=True):
 
     def of(self, payload: Payload) -> Rule:
         """The version that the event wants to be judged by."""
-        if not self.others:
-            return self.oldest
         context = payload.get("context")
         protocols = context.get("protocols") if type(context) is dict else None
         wanted = protocols.get("event_version") if type(protocols) is dict else None
@@ -109,18 +107,23 @@ class Plan:
         by_identity: dict[tuple[str, str], dict[float, Rule]] = {}
         for rule in config.rules:
             by_identity.setdefault((rule.type, rule.key), {})[rule.version] = Rule(rule)
-        self._rules = {identity: _versions(each) for identity, each in by_identity.items()}
+        self._rules: dict[str, dict[str, _Versions]] = {}
+        for (type_, key), versions in by_identity.items():
+            self._rules.setdefault(type_, {})[key] = _versions(versions)
 
     def rule(self, type: str, key: Any, payload: Payload) -> Rule | None:
         """The version of a rule that holds for the event; None when the plan has no such rule, or the key is no
         name."""
-        versions = self._rules.get((type, key)) if isinstance(key, str) else None
-        return None if versions is None else versions.of(payload)
+        versions = self._rules.get(type, _NO_RULES).get(key) if isinstance(key, str) else None
+        return None if versions is None else versions.of(payload) if versions.others else versions.oldest
 
 
 def _versions(by_version: dict[float, Rule]) -> _Versions:
     oldest = min(by_version)
     return _Versions(by_version[oldest], by_version if len(by_version) > 1 else {})
+
+
+_NO_RULES: Final[Mapping[str, _Versions]] = {}
 
 
 class Controls(msgspec.Struct, frozen=True):

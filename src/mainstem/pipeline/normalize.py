@@ -22,13 +22,15 @@ from mainstem.pipeline.step import Item, SourceScope
 from mainstem.pipeline.timestamps import read_time, write_time
 
 EVENT_VERSION: Final = 2
-_BROWSER_LIBRARIES: Final = frozenset({"analytics.js", "analytics-next", "@segment/analytics-next"})
-_MOBILE_LIBRARIES: Final = frozenset(
-    {
-        "analytics-ios", "analytics-swift", "analytics-android", "analytics-kotlin", "analytics-flutter",
-        "analytics-react-native", "@segment/analytics-react-native", "analytics-xamarin", "analytics_flutter",
-    }
+_BROWSER_LIBRARIES: Final = ("analytics.js", "analytics-next", "@segment/analytics-next")
+_MOBILE_LIBRARIES: Final = (
+    "analytics-ios", "analytics-swift", "analytics-android", "analytics-kotlin", "analytics-flutter",
+    "analytics-react-native", "@segment/analytics-react-native", "analytics-xamarin", "analytics_flutter",
 )  # fmt: skip
+_CHANNEL_OF_LIBRARY: Final = {
+    **dict.fromkeys(_BROWSER_LIBRARIES, "browser"),
+    **dict.fromkeys(_MOBILE_LIBRARIES, "mobile"),
+}
 _CHANNEL_OF_PLATFORM: Final = {"web": "browser", "mobile": "mobile"}
 _read_again: Final = lru_cache(64)(read_time)  # every event of a request has the same sentAt and receivedAt
 _write_again: Final = lru_cache(64)(write_time)
@@ -39,7 +41,7 @@ def normalize(item: Item, scope: SourceScope) -> Event:
     out writeKey and properties beyond the 10,000th. Everything else stays as the client sent it."""
     received = item.received
     source = scope.snapshot.sources[received.source_id]
-    payload = dict(item.payload)
+    payload = item.payload.copy()
     payload.pop("writeKey", None)
     type_ = payload["type"] if received.kind == "batch" else received.kind
     payload["type"] = type_
@@ -110,14 +112,10 @@ def _set_times(payload: dict[str, Any], received_at_ms: int) -> None:
 def _channel(payload: dict[str, Any], source: SourceConfig, received: Received) -> str:
     """Judgement: the library knows best what sends, then the kind of source, then the endpoint."""
     context = payload.get("context")
-    library = context.get("library") if isinstance(context, dict) else None
-    name = library.get("name") if isinstance(library, dict) else None
-    if isinstance(name, str):
-        if name in _BROWSER_LIBRARIES:
-            return "browser"
-        if name in _MOBILE_LIBRARIES:
-            return "mobile"
-    return _CHANNEL_OF_PLATFORM.get(source.platform, received.channel)
+    library = context.get("library") if type(context) is dict else None
+    name = library.get("name") if type(library) is dict else None
+    known = _CHANNEL_OF_LIBRARY.get(name) if type(name) is str else None
+    return known or _CHANNEL_OF_PLATFORM.get(source.platform, received.channel)
 
 
 def _fill_ip(payload: dict[str, Any], channel: str, peer: str) -> None:

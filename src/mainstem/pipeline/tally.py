@@ -10,6 +10,7 @@ Source: Public API reference, "Delivery Overview"; usage rules of the product gu
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -48,7 +49,7 @@ class Counts:
             users.append((day, event.source_id, payload.get("userId") or "", payload.get("anonymousId") or ""))
         for (day, source_id, _, _), count in (seen := Counter(users)).items():
             self.calls[source_id, day] += count
-        self.users.update(TrackedUser(*user) for user in seen)
+        self.users.update(itertools.starmap(TrackedUser, seen))
 
     def drop(self, dropped: Sequence[Dropped], destination_id: str = "") -> None:
         """Count events that a step dropped; what has no stage vanishes uncounted."""
