@@ -45,9 +45,7 @@ def normalize(item: Item, scope: SourceScope) -> Event:
     payload.pop("writeKey", None)
     type_ = payload["type"] if received.kind == "batch" else received.kind
     payload["type"] = type_
-    message_id = payload.get("messageId")
-    if message_id is None or message_id == "":
-        message_id = payload["messageId"] = _new_message_id(item)
+    message_id = payload["messageId"] = message_id_of(item)
     _set_times(payload, received.received_at_ms)
     payload["version"] = EVENT_VERSION
     payload["channel"] = channel = _channel(payload, source, received)
@@ -68,6 +66,12 @@ def normalize(item: Item, scope: SourceScope) -> Event:
         item.request,
         item.number,
     )
+
+
+def message_id_of(item: Item) -> Any:
+    """The messageId that the client sent, or the one that the server gives this event each time."""
+    message_id = item.payload.get("messageId")
+    return _new_message_id(item) if message_id is None or message_id == "" else message_id
 
 
 def _new_message_id(item: Item) -> str:
