@@ -188,6 +188,8 @@ class Process(asyncio.SubprocessProtocol):
         if not self._ready.done():
             self._started(OSError(self._complaint.decode(errors="replace").strip() or "it ended at once"))
         self._ready.exception()  # whoever waited has it; nobody may have
+        if self._transport is not None:
+            self._transport.close()
         self._ended.set_result(None)
         self._heard(None)
 

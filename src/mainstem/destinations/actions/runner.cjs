@@ -253,7 +253,7 @@ class Call {
     return {
       features: {},
       statsContext: { statsClient: { incr: noop, set: noop, histogram: noop, observe: noop, gauge: noop }, tags: [] }, // its tags grow
-      logger: { level: 'silent', name: '', crit: noop, debug: noop, info: noop, warn: noop, error: noop, withTags: noop },
+      logger: { level: 'silent', crit: noop, debug: noop, info: noop, warn: noop, error: noop },
       signal: this.controller?.signal,
       onTokenRefresh: (tokens) => this.refreshed(tokens)
     }
@@ -325,9 +325,10 @@ class Call {
   member(found) {
     const status = found?.status
     if (!Number.isInteger(status)) return [0, 'NO_RESULT', 'the destination gave no result for this event', null]
-    const isFailure = status < 200 || status >= 300 || found.errortype !== undefined
-    if (!isFailure) return [status, '', '', null]
     const { getErrorCodeFromHttpStatus } = this.destinations.core
+    // Some answer with an error that says 200 OK, and mean it.
+    const isNamed = found.errortype !== undefined && found.errortype !== getErrorCodeFromHttpStatus(status)
+    if (status >= 200 && status < 300 && !isNamed) return [status, '', '', null]
     const code = found.errortype ?? getErrorCodeFromHttpStatus(status)
     return [status >= 200 && status < 300 ? 400 : status, String(code), this.text(found.errormessage ?? ''), this.retryAfter()]
   }
