@@ -17,7 +17,9 @@ const fromBase64 = Uint8Array.fromBase64;
 const typedArray = Object.getPrototypeOf(Uint8Array.prototype);
 const lengthOf = uncurry(Object.getOwnPropertyDescriptor(typedArray, "byteLength").get);
 const bufferOf = uncurry(Object.getOwnPropertyDescriptor(typedArray, "buffer").get);
-const decode = uncurry(TextDecoder.prototype.decode);
+const lastIndexOf = uncurry(Uint8Array.prototype.lastIndexOf);
+const copyInto = uncurry(Uint8Array.prototype.set);
+const fill = uncurry(Uint8Array.prototype.fill);
 const then = uncurry(Promise.prototype.then);
 const isInstance = uncurry(Function.prototype[Symbol.hasInstance]);
 const mapGet = uncurry(Map.prototype.get);
@@ -43,13 +45,11 @@ const startTimer = setTimeout, stopTimer = clearTimeout;
 const now = performance.now.bind(performance);
 const inspect = Deno.inspect;
 const exit = Deno.exit;
-const { encode, read, runMicrotasks, writeSync } = Deno[Deno.internal].core; // they touch no prototype on their way
+const { decode, encode, read, runMicrotasks, writeSync } = Deno[Deno.internal].core; // they touch no prototype on their way
 const contexts = new AsyncLocalStorage();
 const inContext = contexts.run.bind(contexts);
 const context = contexts.getStore.bind(contexts);
-const decoder = new TextDecoder();
 const STDIN = 0, STDOUT = 1;
-const STREAMING = freeze({ __proto__: null, stream: true });
 const MESSAGE_MAX = 1000, CACHED_MAX = 1000;
 const HANDLERS = [
   "onTrack", "onIdentify", "onPage", "onScreen", "onGroup", "onAlias", "onDelete", "onBatch", "onRequest",
@@ -256,17 +256,35 @@ let unread = "";
 let isAwake = false;
 const chunkBuffer = new ArrayBuffer(256 * 1024);
 const chunk = new Uint8Array(chunkBuffer);
+let carried = new Uint8Array(0);
 
 function pump() {
   then(read(STDIN, chunk), (count) => {
     if (!count) exit(0);
-    unread += decode(decoder, new NativeUint8Array(chunkBuffer, 0, count), STREAMING);
-    if (!isAwake) {
-      isAwake = true;
-      later(act);
-    }
+    take(new NativeUint8Array(chunkBuffer, 0, count), count);
+    fill(chunk, 0, 0, count);
     pump();
   }, () => exit(1));
+}
+
+// Decode up to the last line end, so that no character is cut; the rest waits for what follows.
+function take(bytes, count) {
+  const end = lastIndexOf(bytes, 10) + 1;
+  const size = lengthOf(carried);
+  const whole = new NativeUint8Array(size + (end || count));
+  copyInto(whole, carried);
+  copyInto(whole, new NativeUint8Array(chunkBuffer, 0, end || count), size);
+  if (!end) {
+    carried = whole;
+    return;
+  }
+  carried = new NativeUint8Array(count - end);
+  copyInto(carried, new NativeUint8Array(chunkBuffer, end, count - end));
+  unread += decode(whole);
+  if (!isAwake) {
+    isAwake = true;
+    later(act);
+  }
 }
 
 // Where the next `count` lines end, or -1 when they are not all here.
@@ -419,6 +437,10 @@ function takeAway() {
   }
   freeze(Promise); // every `then` asks a promise for its constructor
   freeze(Promise.prototype);
+  const fixed = { __proto__: null, writable: false, configurable: false }; // Deno itself calls and spreads so
+  for (const name of ["call", "apply", "bind"]) defineProperty(Function.prototype, name, fixed);
+  defineProperty(Array.prototype, Symbol.iterator, fixed);
+  defineProperty(Object.getPrototypeOf([].values()), "next", fixed);
 }
 
 // Node's module has these from the global of the same name, whose place it takes.
@@ -446,7 +468,8 @@ async function loadLibraries(libraries) {
       new NativeFunction("module", "exports", "require", "process", script)(module, module.exports, give, process);
     }
     const [global, member] = path.split(".");
-    const value = itself === "crypto" ? bothCryptos(await builtin(itself)) : itself ? await builtin(itself) : module.exports;
+    let value = itself ? await builtin(itself) : module.exports;
+    if (itself === "crypto") value = bothCryptos(value);
     loaded.push([global, member ? { [member]: value } : value]);
   }
   return loaded;
@@ -477,7 +500,7 @@ async function boot(config) {
   then(load(config.source), accept, (thrown) => reject(describe(thrown)));
 }
 
-function load(source) {
+async function load(source) {
   new AsyncFunction(source); // so that what is added below cannot mend it
   const found = HANDLERS.map((name) => `${name}: typeof ${name} === "function" ? ${name} : undefined`);
   return new AsyncFunction(`${source}\n;return {__proto__: null, ${found.join(", ")}};`)();

@@ -19,6 +19,7 @@ from typing import Final
 import msgspec
 from aiohttp import (
     AddrInfoType,
+    ClientConnectorDNSError,
     ClientError,
     ClientSession,
     ClientTimeout,
@@ -79,6 +80,8 @@ class Outgoing:
             return await self._fetch(request)
         except TimeoutError:
             error = "it took too long"
+        except ClientConnectorDNSError:
+            error = "the name has no address"
         except OSError as failure:
             error = "the address is not allowed" if failure.errno == errno.EACCES else type(failure).__name__
         except (ClientError, ValueError) as failure:

@@ -23,12 +23,12 @@ function faultOf(error, source) {
   if (error.name === "RangeError") return { message: "It is nested too deeply", line: 1, column: 1 };
   const lines = source.split(/\r\n|[\n\r\u2028\u2029]/);
   const { lineNumber, columnNumber } = destructureError(error).frames[0] ?? {};
-  const line = (lineNumber ?? 0) - HEADER_LINES;
+  const line = Math.max((lineNumber ?? 0) - HEADER_LINES, 1);
   if (line > lines.length) {
     return { message: "Unexpected end of input", line: lines.length, column: lines.at(-1).length + 1 };
   }
   const message = error.message.slice(0, 1000).toWellFormed();
-  return line > 0 ? { message, line, column: columnNumber ?? 1 } : { message, line: 1, column: 1 };
+  return { message, line, column: Math.min(columnNumber ?? 1, lines[line - 1].length + 1) };
 }
 
 // A name can be declared once: where a second declaration is the error, the code has the first one at its top.

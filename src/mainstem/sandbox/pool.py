@@ -66,13 +66,13 @@ class Sandbox:
         verdict = Verdict("killed", "the sandbox was closed")
         if self._watch is not None:
             self._watch.cancel()
-        for function in self._functions.values():
-            function.close(Ended("killed", message=verdict.message))
-        ended = list(self._processes)
-        for process in ended:
+        alive = list(self._processes)
+        for process in alive:
             process.kill(verdict)
         await asyncio.gather(*self._starts)
-        await asyncio.gather(*(process.wait() for process in ended))
+        await asyncio.gather(*(process.wait() for process in alive))
+        for function in self._functions.values():
+            function.close(Ended("killed", message=verdict.message))
         await self.outgoing.close()
 
     def open_process(self, function: _Function, width: int) -> Process | None:

@@ -43,7 +43,7 @@ _ERROR_BYTES_MAX: Final = 1024 * 1024
 _FETCHES_MAX: Final = 256
 _RECYCLE_SHARE: Final = 0.6  # of the memory limit, above which a process is replaced in peace
 _QUIET_SECONDS: Final = 0.5
-_BUSY_SHARE: Final = 0.5  # of a core, which a process uses though nobody asked it for anything
+_LEFTOVER_SECONDS: Final = 1.0  # of processor time that it may use while nobody asks it for anything
 _MB: Final = 1024 * 1024
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -150,7 +150,8 @@ class Process(asyncio.SubprocessProtocol):
         self._served = 0
         self._strikes = 0
         self._usage = Usage()
-        self._looked = self._burning_since = self.born
+        self._looked = self.born
+        self._idle_from = 0.0  # processor time when it began to be idle
         self._fetches: dict[str, asyncio.Task[None]] = {}
         self._verdict: Verdict | None = None
         self._end = self._loop.create_future()
@@ -311,6 +312,8 @@ class Process(asyncio.SubprocessProtocol):
             _, _, error, message = _strings.decode(line)
             self.owner.unloadable(self, Ended("bad_code", error=error, message=message))
             self.kill(Verdict("killed", "its code does not load"))
+        elif kind != b"p":
+            raise ValueError(kind)
 
     def _id(self, line: bytes) -> str:
         at = len(self._prefix) + 4
@@ -363,7 +366,8 @@ class Process(asyncio.SubprocessProtocol):
         because a host that was held up reads late."""
         if self._state == "gone" or self._verdict is not None:
             return
-        self._watch_resources(now)
+        self._watch_resources()
+        self._looked = now
         overdue = self._overdue(now)
         self._strikes = self._strikes + 1 if overdue else 0
         if overdue and self._strikes > 1:
@@ -372,7 +376,7 @@ class Process(asyncio.SubprocessProtocol):
         elif self._calls and now - self._sign > _QUIET_SECONDS:
             self._write(b"p0\n")
 
-    def _watch_resources(self, now: float) -> None:
+    def _watch_resources(self) -> None:
         if not self._pid:
             return
         before, self._usage = self._usage, read_usage(self._pid)
@@ -382,19 +386,18 @@ class Process(asyncio.SubprocessProtocol):
             self._replace_if_worn()
         if int(self._usage.processor) > int(before.processor):
             extend_processor_time(self._pid, self._usage.processor)
-        self._watch_idleness(self._usage.processor - before.processor, now)
+        self._watch_idleness(before)
 
     def _replace_if_worn(self) -> None:
         is_swollen = self._usage.resident > _RECYCLE_SHARE * self._limits.resident_mb * _MB
         if is_swollen or self._served >= self._limits.invocations:
             self.retire()
 
-    def _watch_idleness(self, processor_seconds: float, now: float) -> None:
+    def _watch_idleness(self, before: Usage) -> None:
         """What a function left behind, such as a timer, must not keep a core busy."""
-        interval, self._looked = now - self._looked, now
-        if not self.is_idle or processor_seconds <= _BUSY_SHARE * interval:
-            self._burning_since = now
-        elif now - self._burning_since > 1.0:
+        if not self.is_idle or self.used > self._looked:
+            self._idle_from = before.processor
+        elif self._usage.processor - self._idle_from > _LEFTOVER_SECONDS:
             self.kill(Verdict("killed", "it was busy though it ran nothing"))
 
     def _overdue(self, now: float) -> Literal["", "start", "load", "open", "call", "silent"]:
@@ -463,8 +466,11 @@ class Process(asyncio.SubprocessProtocol):
         self.owner.gone(self, again, suspects)
 
     def _own_end(self) -> Verdict:
-        if b"heap" in self._errors and b"memory" in self._errors:
+        code = self._transport.get_returncode() if self._transport is not None else None
+        if code == -signal.SIGTRAP:  # as V8 ends
             return Verdict("killed", f"it used more than {self._limits.heap_mb} MB of memory for objects")
+        if code == -signal.SIGABRT:  # as Deno ends
+            return Verdict("killed", "it asked for more memory than there is for it")
         return Verdict("killed", "its process ended")
 
     def _sort(self, verdict: Verdict) -> tuple[list[Call], list[Call]]:
