@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from mainstem import __version__, settings
@@ -63,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_destinations(commands)
     _add_functions(commands)
     _add_schema(commands)
+    _add_traces(commands)
     return parser
 
 
@@ -165,6 +167,40 @@ def _add_destinations(commands: Any) -> None:
         parser.set_defaults(action=name)
 
 
+def _add_traces(commands: Any) -> None:
+    trace = _command(
+        commands, "trace", "tell the whole life of an event, or show samples of a discard reason", _trace
+    )
+    trace.add_argument("message_id", nargs="?", default="", metavar="MESSAGE_ID")
+    trace.add_argument("--source", default="", metavar="SOURCE", help="of this source only: its id or slug")
+    trace.add_argument("--reason", default="", metavar="CODE", help="samples of what was discarded for this reason")
+    trace.add_argument(
+        "--destination", default="", metavar="ID", help="with --reason: where; by default at the source"
+    )
+    trace.add_argument("--json", action="store_true", help="one JSON object")
+    tail = _command(commands, "tail", "show events live, with their fate as it becomes known", _tail)
+    tail.add_argument("--source", default="", metavar="SOURCE", help="of this source only: its id or slug")
+    tail.add_argument("--event", default="", metavar="NAME", help="of this name only")
+    tail.add_argument("--json", action="store_true", help="one JSON object a line")
+    replay = _command(commands, "replay", "send archived events through again, as the configuration is now", _replay)
+    times = "ISO 8601, or how long ago: 90m, 2h, 3d"
+    replay.add_argument("--from", required=True, dest="start", metavar="TIME", help=f"received since then: {times}")
+    replay.add_argument("--to", default="now", dest="end", metavar="TIME", help="received before then [now]")
+    replay.add_argument("--source", default="", metavar="SOURCE", help="of this source only: its id or slug")
+    replay.add_argument("--event", action="append", default=[], metavar="NAME", help="of this name; may be repeated")
+    replay.add_argument("--user", default="", metavar="ID", help="with this userId or anonymousId")
+    replay.add_argument("--destination", default="", metavar="ID", help="to this destination only; by default to all")
+    replay.add_argument("--rate", type=float, default=0.0, metavar="N", help="at most so many events a second")
+    replay.add_argument("--dry-run", action="store_true", help="write and send nothing, report what would come of it")
+    for name, what in (
+        ("plan", "tracking plan"), ("filter", "destination filter"), ("transformation", "transformation"),
+        ("function", "insert function (.js, or JSON)"),
+    ):  # fmt: skip
+        help_text = f"with --dry-run: compare with this {what} in place"
+        replay.add_argument(f"--{name}", type=Path, default=None, metavar="FILE", help=help_text)
+    replay.add_argument("--json", action="store_true", help="with --dry-run: one JSON object")
+
+
 # Commands import what they need when they run, so that `mainstem --help` answers at once.
 
 
@@ -252,6 +288,30 @@ def _function_logs(values: Settings, parsed: argparse.Namespace) -> int:
     from mainstem import function_commands
 
     return function_commands.logs(values, parsed.id, follow=parsed.follow)
+
+
+def _trace(values: Settings, parsed: argparse.Namespace) -> int:
+    from mainstem import trace_commands
+
+    wanted = (parsed.message_id, parsed.source, parsed.reason, parsed.destination)
+    return trace_commands.trace(values, *wanted, parsed.json)
+
+
+def _tail(values: Settings, parsed: argparse.Namespace) -> int:
+    from mainstem import trace_commands
+
+    return trace_commands.tail(values, parsed.source, parsed.event, parsed.json)
+
+
+def _replay(values: Settings, parsed: argparse.Namespace) -> int:
+    from mainstem import trace_commands
+
+    options = trace_commands.Options(
+        start=parsed.start, end=parsed.end, source=parsed.source, events=parsed.event, user=parsed.user,
+        destination=parsed.destination, rate=parsed.rate, is_dry=parsed.dry_run, plan=parsed.plan,
+        filter=parsed.filter, transformation=parsed.transformation, function=parsed.function, is_json=parsed.json,
+    )  # fmt: skip
+    return trace_commands.replay(values, options)
 
 
 if __name__ == "__main__":

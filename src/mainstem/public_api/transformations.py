@@ -166,7 +166,7 @@ def of_source(db: Connection, vault: Vault, source_id: str) -> tuple[Transformat
     """The transformations of a source, of both scopes, in order of creation, as the data plane gets them."""
     table = transformations
     found = db.execute(select(table).where(table.c.source_id == source_id).order_by(table.c.seq))
-    return tuple(_config(row, _parts_of(vault, row)) for row in found)
+    return tuple(as_config(row, _parts_of(vault, row)) for row in found)
 
 
 def delete_of_source(call: Call, source_id: str) -> None:
@@ -208,7 +208,7 @@ def _parts_of(vault: Vault, row: Row[Any]) -> Parts:
     return msgspec.json.decode(vault.open(row.parts, row.id), type=Parts)
 
 
-def _config(row: Row[Any] | _Columns, parts: Parts) -> TransformationConfig:
+def as_config(row: Row[Any] | _Columns, parts: Parts) -> TransformationConfig:
     """As the data plane gets it; also what is looked at for faults."""
     hashed = parts.hash_properties_configuration
     renames, values = parts.property_renames or [], parts.property_value_transformations or []
@@ -270,7 +270,7 @@ def _with_sent(before: Parts, body: Parts) -> Parts:
 
 def _check(call: Call, columns: _Columns, parts: Parts, own_id: str = "") -> None:
     """Raises InputInvalid with all that is wrong with a transformation, Conflict when there is another in its way."""
-    config = _config(columns, parts)
+    config = as_config(columns, parts)
     faults: Faults = []
     try:
         sources.one(call, columns.source_id)
@@ -285,7 +285,7 @@ def _check(call: Call, columns: _Columns, parts: Parts, own_id: str = "") -> Non
         raise InputInvalid(faults)
     same_source = visible(call).where(transformations.c.source_id == columns.source_id)
     for row in call.db.execute(same_source.where(transformations.c.id != own_id)):
-        _check_beside(config, row.name, _config(row, _parts_of(call.vault, row)))
+        _check_beside(config, row.name, as_config(row, _parts_of(call.vault, row)))
 
 
 def _check_beside(config: TransformationConfig, name: str, other: TransformationConfig) -> None:

@@ -54,6 +54,16 @@ class SqliteFlow:
             ).fetchone()
             return waiting, dead
 
+    def waiting(self, most: int) -> tuple[int, int]:
+        """How many entries wait for the pipeline, and how many deliveries for destinations, each counted up to
+        `most`: what a replay goes by."""
+        with self._file.reading() as db:
+            counted = (
+                f"(SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT :most))" for table in ("entries", "deliveries")
+            )
+            entries, deliveries = db.execute(f"SELECT {', '.join(counted)}", {"most": most}).fetchone()
+            return entries, deliveries
+
     def close(self) -> None:
         """Let go of the file and of the doorbells."""
         self._file.close()
