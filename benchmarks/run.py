@@ -21,7 +21,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
-BENCHMARKS = ("ingest", "pipeline", "delivery", "end_to_end", "isolation", "footprint")
+BENCHMARKS = ("ingest", "pipeline", "delivery", "end_to_end", "isolation", "functions", "footprint")
 Results = Mapping[str, Any]
 
 
@@ -133,6 +133,12 @@ FIGURES: tuple[Row, ...] = (
      lambda r: f"{r['disk_bytes_per_payload_byte']:g}"),
     ("13", "pipeline, events/s a core: 3 filters, no delivery", "≥ 15,000", "pipeline",
      lambda r: f"{r['events_per_second']:,} ({r['slowest']:,} to {r['fastest']:,})"),
+    ("-", "functions, events/s: sync; async; to onBatch", "≥ 10,000 sync", "functions",
+     lambda r: f"{r['sync_per_second']:,} ({r['slowest_sync']:,} to {r['fastest_sync']:,}); "
+               f"{r['async_per_second']:,}; {r['batch_per_second']:,}"),
+    ("-", "functions, events/s with a fetch each", "", "functions", lambda r: f"{r['fetch_per_second']:,}"),
+    ("-", "functions: rate beside one that loops, over alone", "≥ 0.9", "functions",
+     lambda r: f"{r['beside_a_loop_over_sync']:g}"),
     ("-", "webhook deliveries/s a core, unsigned", "≥ 2,000", "delivery",
      lambda r: f"{r['deliveries_per_second']:,} ({r['slowest']:,} to {r['fastest']:,})"),
     ("8", "p99 of nine healthy destinations beside one down, and one hanging, over none", "≤ 1.1", "isolation",

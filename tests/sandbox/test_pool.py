@@ -216,6 +216,13 @@ async def test_a_process_may_write_no_file_and_leaves_no_core() -> None:
     assert niceness >= 10
 
 
+async def test_a_process_that_holds_its_thread_goes_behind_the_others() -> None:
+    async with sandbox(PATIENT) as box:
+        looping = asyncio.create_task(call(box, code("function onTrack() { for (;;); }")))
+        await until(lambda: any(os.getpriority(os.PRIO_PROCESS, pid) == 19 for pid in pids(box)))
+        assert not looping.done()
+
+
 async def test_close_ends_everything_and_says_so() -> None:
     async with sandbox(PATIENT) as box:
         waits = code("async function onTrack() { await new Promise(() => {}); }")

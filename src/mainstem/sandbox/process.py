@@ -34,13 +34,14 @@ from mainstem.sandbox.code import Code, Ended, Invocation, Limits
 from mainstem.sandbox.deno import ENVIRONMENT, command
 from mainstem.sandbox.libraries import Loaded
 from mainstem.sandbox.outgoing import Outgoing, Request, Response
-from mainstem.sandbox.usage import Usage, confine, extend_processor_time, read_usage
+from mainstem.sandbox.usage import Usage, confine, demote, extend_processor_time, read_usage
 
 FAULT_SECONDS: Final = 10.0  # after which code that does not run is loaded again: a library may be there now
 _START_SECONDS: Final = 30.0
 _ERROR_BYTES: Final = 4 * 1024
 _ERROR_BYTES_MAX: Final = 1024 * 1024
 _FETCHES_MAX: Final = 256
+_HOGGING_SHARE: Final = 0.2  # of the time limit, after which one invocation's hold on the thread is no accident
 _RECYCLE_SHARE: Final = 0.6  # of the memory limit, above which a process is replaced in peace
 _QUIET_SECONDS: Final = 0.5
 _LEFTOVER_SECONDS: Final = 1.0  # of processor time that it may use while nobody asks it for anything
@@ -149,6 +150,7 @@ class Process(asyncio.SubprocessProtocol):
         self._left: set[str] = set()  # timed out while others were in flight: they may still run
         self._served = 0
         self._strikes = 0
+        self._is_demoted = False
         self._usage = Usage()
         self._looked = self.born
         self._idle_from = 0.0  # processor time when it began to be idle
@@ -368,6 +370,7 @@ class Process(asyncio.SubprocessProtocol):
             return
         self._watch_resources()
         self._looked = now
+        self._demote_if_hogging(now)
         overdue = self._overdue(now)
         self._strikes = self._strikes + 1 if overdue else 0
         if overdue and self._strikes > 1:
@@ -390,8 +393,16 @@ class Process(asyncio.SubprocessProtocol):
 
     def _replace_if_worn(self) -> None:
         is_swollen = self._usage.resident > _RECYCLE_SHARE * self._limits.resident_mb * _MB
-        if is_swollen or self._served >= self._limits.invocations:
+        if is_swollen or self._is_demoted or self._served >= self._limits.invocations:
             self.retire()
+
+    def _demote_if_hogging(self, now: float) -> None:
+        """Others must not wait for a loop that will be ended for its time. There is no way back to a better
+        place: a process that turns out to be well is replaced when it is idle."""
+        is_hogging = self._open is not None and now - self._open.began > _HOGGING_SHARE * self._limits.seconds
+        if is_hogging and not self._is_demoted:
+            self._is_demoted = True
+            demote(self._pid)
 
     def _watch_idleness(self, before: Usage) -> None:
         """What a function left behind, such as a timer, must not keep a core busy."""
