@@ -63,6 +63,15 @@ class TestInstallation:
         assert (package / "index.js").read_text() == "module.exports = 'hello'\n"
         assert left_over(folder) == []
 
+    def test_the_folder_may_be_named_from_where_one_is(
+        self, tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        seen = []
+        installed(Path("here/packages"), environment, Step(lambda place: seen.append(place.is_absolute())))
+        assert seen == [True]
+        assert (tmp_path / "here" / "packages" / NAME / "node_modules" / "greeting" / "index.js").is_file()
+
     def test_what_only_developers_of_the_package_need_is_left_out(
         self, folder: Path, environment: dict[str, str]
     ) -> None:

@@ -82,6 +82,7 @@ def install(
 
     Raises InstallFailed with what Deno said: no registry, a checksum that is wrong, a full disk.
     """
+    folder = folder.absolute()  # Deno runs elsewhere
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder):
         _clear(name, folder)
