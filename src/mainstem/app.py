@@ -20,6 +20,7 @@ from granian.server.embed import Server
 
 from mainstem import __version__, public_api, tracking_api
 from mainstem.delivery import deliver, process
+from mainstem.delivery.attempts import AttemptLog
 from mainstem.delivery.equipment import equipped
 from mainstem.destinations import oauth
 from mainstem.destinations.actions import catalogue
@@ -33,7 +34,7 @@ from mainstem.engines.sqlite_tokens import SqliteTokens
 from mainstem.engines.sqlite_traces import FILE as TRACES_FILE
 from mainstem.engines.sqlite_traces import SqliteTraces
 from mainstem.errors import MainstemError, SettingsError
-from mainstem.model.snapshot import LiveSnapshot
+from mainstem.model.snapshot import DestinationConfig, LiveSnapshot
 from mainstem.public_api import labels, reference, workspaces
 from mainstem.public_api.http import PublicApi
 from mainstem.public_api.oauth import OAuthPages
@@ -176,7 +177,12 @@ def run_delivery(settings: Settings, vault: Vault, share: tuple[int, int], stop:
         return known.for_runner() if known is not None else None
 
     equipment = equipped(settings, snapshot, function_log, tokens, client)
-    deliver.run(open_flow(settings, log.wake).queue, snapshot, settings, share, stop, equipment)
+
+    def find_destination(destination_id: str) -> DestinationConfig | None:
+        return snapshot.current.destinations.get(destination_id)
+
+    attempts = AttemptLog(open_traces(settings, vault), find_destination)
+    deliver.run(open_flow(settings, log.wake).queue, snapshot, settings, share, stop, equipment, attempts)
 
 
 def _delivery(settings: Settings, vault: Vault, share: tuple[int, int]) -> Callable[[threading.Event], None]:

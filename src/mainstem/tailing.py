@@ -17,7 +17,7 @@ from mainstem.errors import EngineUnavailable
 from mainstem.model.outcome import Stage
 from mainstem.model.ports import TraceStore
 from mainstem.model.snapshot import LiveSnapshot
-from mainstem.model.trace import ATTEMPTED_AGAIN, FROM_LOG, Attempt, Attempts, Exchanged, Passage
+from mainstem.model.trace import ATTEMPTED_AGAIN, FROM_LOG, RETURNED, Attempt, Attempts, Exchanged, Passage
 from mainstem.terminal import WIDTH, Paint, cut, iso
 from mainstem.tracing import Names
 
@@ -89,7 +89,10 @@ def lines_of(block: Passage | Attempts, wanted: Wanted) -> Iterator[Line]:
 
 def _of_attempt(attempt: Attempt, exchanges: list[Exchanged]) -> Line:
     stage = "retrying" if attempt.stage == ATTEMPTED_AGAIN else attempt.stage
-    status, took_ms = exchanges[-1].status if exchanges else 0, attempt.ended_at_ms - attempt.began_at_ms
+    status, took_ms = (
+        exchanges[-1].status if exchanges else 0,
+        attempt.ended_at_ms - (attempt.began_at_ms or attempt.ended_at_ms),
+    )
     return Line(
         attempt.ended_at_ms, "attempt", attempt.message_id, attempt.source_id, attempt.event_type, attempt.event_name,
         "", attempt.destination_id, attempt.subscription_id, stage, attempt.reason, attempt.number, status, took_ms,
@@ -186,6 +189,8 @@ def _said(line: Line) -> tuple[str, str, str]:
     answer = f"{line.status}, " if line.status else ""
     if line.stage == Stage.SUCCESSFUL_DELIVERY:
         return "✓", "good", f"{answer}{line.milliseconds} ms"
+    if line.stage == RETURNED:
+        return "↩", "good", "returned by its function"
     if line.stage == "retrying":
         return "↻", "odd", f"{line.reason}, again at {_clock(line.due_at_ms)}"
     return "✗", "bad", f"{line.stage.replace('_', ' ')}: {line.reason}"

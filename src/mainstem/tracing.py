@@ -20,7 +20,7 @@ from mainstem.model.outcome import (
 )
 from mainstem.model.ports import EntryKind, TraceStore
 from mainstem.model.snapshot import INSERT_FUNCTION, SOURCE_FUNCTION, Snapshot
-from mainstem.model.trace import ATTEMPTED_AGAIN, FROM_LOG, REDRIVEN, Attempts, Exchanged, mark
+from mainstem.model.trace import ATTEMPTED_AGAIN, FROM_LOG, REDRIVEN, RETURNED, Attempts, Exchanged, mark
 from mainstem.terminal import Paint, compact, cut, moment, pretty
 
 Write = Callable[[str], object]
@@ -198,7 +198,7 @@ class _Told:
         """An attempt, with what was asked and answered."""
         attempt = tried.attempt
         took = attempt.ended_at_ms - attempt.began_at_ms
-        what = f"attempt {attempt.number}, {took} ms" if tried.exchanges or took else f"attempt {attempt.number}"
+        what = f"attempt {attempt.number}, {took} ms" if attempt.began_at_ms else "not tried again"
         yield f"{moment(attempt.ended_at_ms)} UTC  {what}: {self._ended(tried)}"
         for exchange in tried.exchanges:
             yield from _indented(exchanged(exchange))
@@ -207,6 +207,8 @@ class _Told:
         attempt = tried.attempt
         if attempt.stage == ATTEMPTED_AGAIN:
             return self._paint("odd", f"failed ({attempt.reason}), again at {moment(attempt.due_at_ms)} UTC")
+        if attempt.stage == RETURNED:
+            return self._paint("good", "returned; the event enters the pipeline again")
         is_good = attempt.stage == Stage.SUCCESSFUL_DELIVERY
         text = "delivered" if is_good else f"{attempt.stage.replace('_', ' ')}, {attempt.reason}"
         return self._paint("good" if is_good else "bad", text)
@@ -219,6 +221,8 @@ class _Told:
             where = f"{self._names.destination(fate.destination_id)}{mapping}: "
         if fate.stage == Stage.SUCCESSFUL_DELIVERY:
             return where + self._paint("good", f"delivered, attempt {fate.attempts}")
+        if fate.stage == RETURNED:
+            return where + self._paint("good", "returned")
         if fate.stage == "waiting":
             text = f"waits for attempt {fate.attempts + 1}"
             if fate.due_at_ms:

@@ -56,7 +56,8 @@ def exchange(body: str = "{}") -> Exchange:
 
 
 def noted(world: World, exchanges: Sequence[Exchange] = (), **fields: object) -> Attempt:
-    world.log.note(delivery(attempts=2), exchanges, Stage.SUCCESSFUL_DELIVERY, "successes.attempt.3", **fields)
+    began = {"began_at_ms": NOW_MS, **fields}
+    world.log.note(delivery(attempts=2), exchanges, Stage.SUCCESSFUL_DELIVERY, "successes.attempt.3", **began)
     world.log.flush()
     return world.attempts()[-1]
 
@@ -118,10 +119,11 @@ def test_the_secret_before_a_change_of_settings_is_not_kept_either(world: World)
 
 
 def test_the_end_of_a_delivery_that_was_not_tried_is_kept_without_exchanges(world: World) -> None:
-    world.log.note(delivery(), (), Stage.FAILED_DELIVERY, "MESSAGE_REJECTED")
+    world.log.note(delivery(attempts=3), (), Stage.FAILED_DELIVERY, "MESSAGE_REJECTED")
     world.log.flush()
     (attempt,) = world.attempts()
     assert (attempt.reason, list(attempt.exchanges)) == ("MESSAGE_REJECTED", [])
+    assert (attempt.number, attempt.began_at_ms) == (3, 0)
 
 
 def test_nothing_noted_writes_nothing_and_much_becomes_several_blocks(

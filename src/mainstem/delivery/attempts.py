@@ -65,7 +65,7 @@ class AttemptLog:
         began_at_ms: int = 0,
     ) -> None:
         """Note an attempt that ended now, with `stage` and `reason` of its outcome or with the `retry` that follows;
-        also, without exchanges, the end of a delivery that was not tried any more. Members of a batch bring the same
+        with `began_at_ms` 0, the end of a delivery that was not tried again. Members of a batch bring the same
         Exchange objects, which are kept once."""
         ended_at_ms = self._now_ms()
         self._noted.append(
@@ -76,7 +76,7 @@ class AttemptLog:
                 stage if retry is None else ATTEMPTED_AGAIN,
                 reason,
                 retry.due_at_ms if retry is not None else 0,
-                began_at_ms or ended_at_ms,
+                began_at_ms,
                 ended_at_ms,
             )
         )
@@ -115,8 +115,8 @@ class AttemptLog:
 
 def _attempt(noted: _Noted, exchanges: Sequence[int]) -> Attempt:
     new = noted.delivery.new
+    number = noted.delivery.attempts + (noted.began_at_ms > 0)
     return Attempt(
         new.destination_id, new.subscription_id, new.source_id, new.message_id, new.event_type, new.event_name,
-        noted.delivery.attempts + 1, noted.began_at_ms, noted.ended_at_ms, noted.stage, noted.reason, noted.due_at_ms,
-        exchanges,
+        number, noted.began_at_ms, noted.ended_at_ms, noted.stage, noted.reason, noted.due_at_ms, exchanges,
     )  # fmt: skip

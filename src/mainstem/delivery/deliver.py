@@ -26,6 +26,7 @@ from typing import Final
 
 from aiohttp import ClientSession
 
+from mainstem.delivery.attempts import AttemptLog
 from mainstem.delivery.outbound import Outbound, Read
 from mainstem.delivery.retry import Backoff, as_of, final_reason, is_over, next_attempt
 from mainstem.delivery.storage import Storage, Turn
@@ -36,6 +37,7 @@ from mainstem.errors import EngineUnavailable
 from mainstem.model.outcome import Stage, success_reason
 from mainstem.model.ports import Delivery, DeliveryQueue, EntryKind, NewDeadLetter, NewEntry, Retry
 from mainstem.model.snapshot import INSERT_FUNCTION, SOURCE_FUNCTION, DestinationConfig, LiveSnapshot
+from mainstem.model.trace import RETURNED
 from mainstem.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -67,7 +69,10 @@ class Worker:
         now_ms: Callable[[], int],
         jitter: Callable[[], float],
         poll_seconds: float,
+        attempts: AttemptLog | None,
     ) -> None:
+        self._attempts = attempts
+        self._sent: dict[int, Message] = {}  # by the delivery's id, until it is noted what came of it
         self._poll_seconds = poll_seconds
         self._queue = queue
         self._snapshot = snapshot
@@ -81,7 +86,8 @@ class Worker:
         self._wanting: dict[str, None] = {}  # destinations to be looked at in the next turn, in order
         self._tasks: set[asyncio.Task[None]] = set()
         self._needed = asyncio.Event()
-        self._storage = Storage(queue, snapshot, share, self._needed.set)
+        flush = attempts.flush if attempts is not None else lambda: None
+        self._storage = Storage(queue, snapshot, share, self._needed.set, flush)
         self._is_woken = True
         self._fault: BaseException | None = None
         self._latest_ms = 0
@@ -284,7 +290,7 @@ class Worker:
         gone go on without it. (Judgements.)"""
         for delivery in deliveries:
             if outbound.id.startswith(INSERT_FUNCTION):
-                self._storage.note_left(delivery, [NewEntry(EntryKind.INSERTED, "", delivery.new.body)])
+                self._leave(delivery, [NewEntry(EntryKind.INSERTED, "", delivery.new.body)])
             elif outbound.id.startswith(SOURCE_FUNCTION):
                 self._settle(delivery, Stage.FAILED_ON_INGEST, "source_disabled", max(0, delivery.attempts - 1))
             else:
@@ -366,6 +372,8 @@ class Worker:
             self._arrived(outbound, delivery, end)
         elif is_probe:
             outbound.health.probe_failed(end, self._backoff, now_ms)
+            due_ms = int(outbound.health.probe_at_ms)
+            self._trace(delivery, "", end.reason, Retry(delivery.id, delivery.attempts, due_ms, 0, 0, end.reason))
         else:
             retry = self._failed(outbound, delivery, end, now_ms)
         if retry is not None:
@@ -384,6 +392,8 @@ class Worker:
     async def _perform(self, outbound: Outbound, deliveries: Sequence[Delivery]) -> Sequence[End]:
         """Call the connector; None means delivered."""
         messages = [self._message(delivery) for delivery in deliveries]
+        if self._attempts is not None:
+            self._sent.update(zip((delivery.id for delivery in deliveries), messages, strict=True))
         try:
             connection = self._connected(outbound)
             if isinstance(connection, Rejected):
@@ -443,7 +453,7 @@ class Worker:
         if end is None:
             self._settle(delivery, Stage.SUCCESSFUL_DELIVERY, success_reason(delivery.attempts + 1), retries)
         elif isinstance(end, Left):
-            self._storage.note_left(delivery, end.entries)
+            self._leave(delivery, end.entries)
         elif isinstance(end, Rejected | Filtered):
             stage = stage_of(destination_id, end.reason, is_filtered=isinstance(end, Filtered))
             self._settle(delivery, stage, end.reason, retries)
@@ -458,6 +468,19 @@ class Worker:
         self, delivery: Delivery, stage: Stage, reason: str, retries: int, dead: NewDeadLetter | None = None
     ) -> None:
         self._storage.note_settled(delivery, stage, reason, retries, dead)
+        self._trace(delivery, stage, reason)
+
+    def _leave(self, delivery: Delivery, entries: Sequence[NewEntry]) -> None:
+        self._storage.note_left(delivery, entries)
+        self._trace(delivery, RETURNED, "")
+
+    def _trace(self, delivery: Delivery, stage: str, reason: str, retry: Retry | None = None) -> None:
+        """Note how an attempt ended, or a delivery that was not tried again."""
+        if self._attempts is None:
+            return
+        message = self._sent.pop(delivery.id, None)
+        exchanges, began_at_ms = (message.exchanges, message.now_ms) if message is not None else ((), 0)
+        self._attempts.note(delivery, exchanges, stage, reason, retry, began_at_ms=began_at_ms)
 
     def _failed(self, outbound: Outbound, delivery: Delivery, failure: Retryable, now_ms: int) -> Retry | None:
         """Note a failure that may pass; None when the time for retries is over."""
@@ -472,6 +495,7 @@ class Worker:
             self._settle(delivery, stage_of(outbound.id, reason), reason, delivery.attempts)
         else:
             self._storage.note_retry(retry)
+            self._trace(delivery, "", failure.reason, retry)
         return retry
 
     async def _finish(self) -> None:
@@ -505,6 +529,7 @@ def run(
     share: tuple[int, int],
     stop: threading.Event,
     equipment: AbstractAsyncContextManager[Connectors],
+    attempts: AttemptLog | None = None,
 ) -> None:
     """The life of a delivery worker's process: `deliver` until `stop` is set by anybody."""
 
@@ -518,7 +543,7 @@ def run(
 
         threading.Thread(target=pass_on, name="delivery-stop", daemon=True).start()
         async with equipment as connectors:
-            await deliver(queue, snapshot, settings, stopped, share=share, connectors=connectors)
+            await deliver(queue, snapshot, settings, stopped, share=share, connectors=connectors, attempts=attempts)
 
     _allow_many_connections()
     asyncio.run(main())
@@ -544,6 +569,7 @@ async def deliver(
     now_ms: Callable[[], int] = _wall_clock_ms,
     jitter: Callable[[], float] = random.random,
     poll_seconds: float = POLL_SECONDS,
+    attempts: AttemptLog | None = None,
 ) -> None:
     """Deliver until `stop` is set: what waits in `queue`, of the lanes of `share` (i of n).
 
@@ -554,4 +580,4 @@ async def deliver(
     `poll_seconds` at the latest. Returns STOP_SECONDS after `stop` at the latest.
     """
     connectors = connectors or Connectors()
-    await Worker(queue, snapshot, settings, stop, share, connectors, now_ms, jitter, poll_seconds).run()
+    await Worker(queue, snapshot, settings, stop, share, connectors, now_ms, jitter, poll_seconds, attempts).run()

@@ -52,9 +52,16 @@ class Storage:
     """Used from the event loop's thread; the queue and the snapshot are only used from the one it keeps."""
 
     def __init__(
-        self, queue: DeliveryQueue, snapshot: LiveSnapshot, share: tuple[int, int], to_save: Callable[[], None]
+        self,
+        queue: DeliveryQueue,
+        snapshot: LiveSnapshot,
+        share: tuple[int, int],
+        to_save: Callable[[], None],
+        flush: Callable[[], None] = lambda: None,
     ) -> None:
-        """`to_save` is called some milliseconds after something was noted, so that a turn saves it."""
+        """`to_save` is called some milliseconds after something was noted, so that a turn saves it. `flush` is called
+        in each turn, for what else is to be written then; it never fails."""
+        self._flush = flush
         self._queue = queue
         self._snapshot = snapshot
         self._share = share
@@ -126,6 +133,7 @@ class Storage:
     def _visit(self, turn: Turn) -> None:
         """Runs in the storage thread. Deliveries are read before the snapshot, so that a destination which a
         delivery names is in the snapshot, unless it was deleted."""
+        self._flush()
         try:
             if turn.settled or turn.retries:
                 self._queue.settle(turn.settled, turn.retries)

@@ -22,6 +22,8 @@ MADE_OF_RECORD: Final = -1
 """Stands for a payload that was not written: what the normalize step makes of the record, each time the same."""
 ATTEMPTED_AGAIN: Final = ""
 """The `stage` of an attempt after which the delivery waits for another one."""
+RETURNED: Final = "returned"
+"""The `stage` of an attempt that led round by a function; the event enters the pipeline again."""
 
 
 class Change(msgspec.Struct, frozen=True, array_like=True):
@@ -94,9 +96,9 @@ class Exchanged(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Attempt(msgspec.Struct, frozen=True, array_like=True):
-    """One attempt to deliver an event, or, without exchanges, its end for another reason. `number` counts from 1;
-    `stage` is an outcome, or ATTEMPTED_AGAIN with the time of the next attempt in `due_at_ms`. `exchanges` are
-    indices; those of a batch are its members' in common."""
+    """One attempt to deliver an event, or, with `began_at_ms` 0, its end without another one. `number` counts from 1;
+    `stage` is an outcome, RETURNED, or ATTEMPTED_AGAIN with the time of the next attempt in `due_at_ms`. `exchanges`
+    are indices; those of a batch are its members' in common."""
 
     destination_id: str
     subscription_id: str
