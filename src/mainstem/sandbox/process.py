@@ -41,7 +41,7 @@ _START_SECONDS: Final = 30.0
 _ERROR_BYTES: Final = 4 * 1024
 _ERROR_BYTES_MAX: Final = 1024 * 1024
 _FETCHES_MAX: Final = 256
-_HOGGING_SHARE: Final = 0.2  # of the time limit, after which one invocation's hold on the thread is no accident
+_HOGGING_SECONDS: Final = 0.1  # that one invocation may hold the thread before its process goes behind the others
 _RECYCLE_SHARE: Final = 0.6  # of the memory limit, above which a process is replaced in peace
 _QUIET_SECONDS: Final = 0.5
 _LEFTOVER_SECONDS: Final = 1.0  # of processor time that it may use while nobody asks it for anything
@@ -393,13 +393,12 @@ class Process(asyncio.SubprocessProtocol):
 
     def _replace_if_worn(self) -> None:
         is_swollen = self._usage.resident > _RECYCLE_SHARE * self._limits.resident_mb * _MB
-        if is_swollen or self._is_demoted or self._served >= self._limits.invocations:
+        if is_swollen or self._served >= self._limits.invocations:
             self.retire()
 
     def _demote_if_hogging(self, now: float) -> None:
-        """Others must not wait for a loop that will be ended for its time. There is no way back to a better
-        place: a process that turns out to be well is replaced when it is idle."""
-        is_hogging = self._open is not None and now - self._open.began > _HOGGING_SHARE * self._limits.seconds
+        """Others must not wait for a loop. There is no way back: who computes for long has time."""
+        is_hogging = self._open is not None and now - self._open.began > _HOGGING_SECONDS
         if is_hogging and not self._is_demoted:
             self._is_demoted = True
             demote(self._pid)

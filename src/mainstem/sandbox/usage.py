@@ -13,7 +13,7 @@ import msgspec
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _CPU_AHEAD_SECONDS: Final = 30
-_NICENESS: Final = 10  # functions get what the rest of the machine leaves
+_NICENESS: Final = 5  # functions get what the rest of the machine leaves
 _DEMOTED: Final = 19
 
 
