@@ -143,4 +143,19 @@ def queues(settings: Settings) -> Iterator[Finding]:
     yield Finding("warn" if dead else "ok", "dead letters", text)
 
 
-CHECKS: Final = (versions, folder, disk, ports, clock, audit_trail, queues)
+def past(settings: Settings) -> Iterator[Finding]:
+    """How much is kept of what was processed, and whether traces are whole."""
+    if not (settings.data / FILE).exists():
+        return
+    log, traces = (
+        app.open_event_log(settings),
+        app.open_traces(settings, open_vault(settings.data, settings.secret_key)),
+    )
+    most = f"of {settings.archive_bytes / 1024**3:.1f} GiB, {settings.archive_hours:g} hours"
+    yield Finding("ok", "archive", f"{log.used_bytes() / 1024**3:.2f} GiB {most}")
+    gaps = sum(each.blocks for each in traces.gaps())
+    text = f"{traces.used_bytes() / 1024**3:.2f} GiB {most}" + (f"; {gaps} blocks could not be kept" if gaps else "")
+    yield Finding("warn" if gaps else "ok", "traces", text)
+
+
+CHECKS: Final = (versions, folder, disk, ports, clock, audit_trail, queues, past)

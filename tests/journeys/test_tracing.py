@@ -115,8 +115,8 @@ def test_a_trace_tells_everything_from_the_call_to_the_answer(
     assert json.loads(second["exchanges"][0][3])["properties"] == {"total": 5}
     text = mainstem(server, "trace", message_id)
     for expected in (
-        f"messageId {message_id}", "- properties.coupon: \"WELCOME\"", "failed (503), again at", "delivered, attempt 2",
-        "POST http://127.0.0.1", "apply_filters",
+        f"messageId {message_id}", "- properties.coupon: \"WELCOME\"", "failed (503), again at",
+        "delivered, attempt 2", "POST http://127.0.0.1", "apply_filters",
     ):  # fmt: skip
         assert expected in text
     assert "\x1b[" not in text, "no colours where nobody looks"
