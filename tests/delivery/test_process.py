@@ -452,3 +452,83 @@ def test_a_replay_goes_to_its_destination_alone_and_counts_neither_as_received_n
     assert queued(flow, "other") == ["m0"]
     assert count(flow, Stage.SUCCESSFULLY_RECEIVED) == 1
     assert dict(flow.outcomes.api_calls(["src"], 0, 100_000)) == {("src", RECEIVED_AT_MS // 86_400_000): 1}
+
+
+# ---- traces
+
+
+class Traces:
+    """A TraceStore in memory; with `is_full` it keeps nothing."""
+
+    def __init__(self):
+        self.kept = {}
+        self.is_full = False
+        self.tidied = 0
+        self._next = 0
+
+    def keep(self, traces, instead_of=()):
+        if self.is_full:
+            return ()
+        for each in instead_of:
+            del self.kept[each]
+        ids = range(self._next + 1, self._next + 1 + len(traces))
+        self._next += len(traces)
+        self.kept.update(zip(ids, traces, strict=True))
+        return ids
+
+    def tidy(self):
+        self.tidied += 1
+
+    def message_ids(self):
+        return [message_id for trace in self.kept.values() for message_id in trace.block.message_ids]
+
+
+def traced(log, flow, traces, store=None):
+    process(
+        log, store or flow.pipeline, LiveSnapshot(Published(CONFIG)), log.stop, lambda: NOW, traces=traces,
+        tidy=traces.tidy,
+    )  # fmt: skip
+
+
+def test_what_became_of_each_event_is_kept_and_tidied(flow):
+    traces = Traces()
+    traced(ListLog([track(0), track(1)], [track(2)]), flow, traces)
+    assert traces.message_ids() == ["m0", "m1", "m2"]
+    assert traces.tidied >= 2, "its own housekeeping, and what was given"
+
+
+def test_a_batch_that_cannot_be_saved_is_told_once_however_often_it_is_tried(flow):
+    traces, tries = Traces(), []
+
+    class Refusing:
+        def __getattr__(self, name):
+            return getattr(flow.pipeline, name)
+
+        def save(self, batch, now_ms):
+            tries.append(len(traces.kept))
+            if len(tries) < 4:
+                raise EngineUnavailable("disk full")
+            flow.pipeline.save(batch, now_ms)
+
+    traced(ListLog([track(0), track(1)]), flow, traces, Refusing())
+    assert tries == [1, 1, 1, 1]
+    assert traces.message_ids() == ["m0", "m1"]
+
+
+def test_events_go_on_when_their_traces_cannot_be_kept(flow):
+    traces = Traces()
+    traces.is_full = True
+    traced(ListLog([track(0), track(1)]), flow, traces)
+    assert queued(flow) == ["m0", "m1"]
+
+
+def test_a_replayed_event_that_comes_back_from_a_function_goes_where_it_was_replayed_to(flow):
+    config = source("src", destination("d1"), destination("d2"), insert=FunctionUse("i1", "f1", {}))
+    flow.pipeline.enter([NewEntry(EntryKind.REPLAY, "d2", track(0))])
+    run(ListLog(), flow, Published(config))
+    [waiting] = flow.queue.take(INSERT_FUNCTION + "i1", 0, 10, (0, 1))
+    flow.pipeline.enter([NewEntry(EntryKind.INSERTED, "", waiting.new.body)])
+    run(ListLog(), flow, Published(config))
+    assert (queued(flow, "d1"), queued(flow, "d2")) == ([], ["m0"])
+    assert count(flow, Stage.SUCCESSFULLY_RECEIVED) == 0
+    assert flow.outcomes.api_calls(["src"], 0, 10**6) == {}
