@@ -177,9 +177,11 @@ def _fate(line: Line, names: Names, paint: Paint) -> str:
     if line.kind == "fate":
         return f"              {paint(kind, sign)} {where}  {paint(kind, cut(text, WIDTH - 18 - len(where)))}"
     head = f"{_clock(line.at_ms)}  "
-    tail = f"{line.type} {line.event}".rstrip() + f" {line.message_id}"
-    room = WIDTH - len(head) - 2 - len(where) - 2 - len(text) - 2
-    return f"{head}{paint(kind, sign)} {where}  {paint(kind, text)}  {paint('dim', cut(tail, max(8, room)))}"
+    text = cut(text, WIDTH - len(head) - len(where) - 4)
+    room = WIDTH - len(head) - len(where) - len(text) - 6
+    what = f"{line.type} {line.event}".rstrip() + f" {line.message_id}"
+    tail = f"  {paint('dim', cut(what, room))}" if room > 0 else ""
+    return f"{head}{paint(kind, sign)} {where}  {paint(kind, text)}{tail}"
 
 
 def _said(line: Line) -> tuple[str, str, str]:

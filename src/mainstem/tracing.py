@@ -250,7 +250,7 @@ def differences(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, 
             yield from differences(before.get(key, MISSING), after.get(key, MISSING), here)
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         for index, (one, other) in enumerate(zip(before, after, strict=True)):
-            yield from differences(one, other, f"{path}.{index}")
+            yield from differences(one, other, f"{path}.{index}" if path else str(index))
     elif type(before) is not type(after) or before != after:
         yield terminal.printable(path), before, after
 
