@@ -186,6 +186,7 @@ VALUES = (
          ends=("thrown", "returned")),
 )  # fmt: skip
 GENEROUS = msgspec.structs.replace(SMALL, seconds=20.0)
+HASTY = msgspec.structs.replace(SMALL, seconds=0.7)
 POLLUTED = """
 async function onPage(event) {
   console.log("logged", { a: 1 });
@@ -223,8 +224,8 @@ class Street:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def hasty() -> AsyncIterator[Street]:
-    """A second for each."""
-    async with sandbox(SMALL) as box:
+    """Less than a second for each."""
+    async with sandbox(HASTY) as box:
         yield Street(box)
 
 

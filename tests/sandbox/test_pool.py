@@ -125,11 +125,10 @@ async def test_a_swollen_process_is_replaced_without_harm() -> None:
     source = "const kept = []; function onTrack() { kept.push(new Uint8Array(60e6).fill(1)); return kept.length; }"
     async with sandbox(PATIENT) as box:
         function = code(source)
-        counts = []
-        for _ in range(8):
+        counts: list[int] = []
+        while counts.count(1) < 2:
             counts.append(value(await call(box, function)))
-            await asyncio.sleep(0.3)
-    assert counts.count(1) > 1
+            await asyncio.sleep(0.25)
     assert max(counts) < 4
 
 
@@ -143,13 +142,13 @@ async def test_unused_processes_end() -> None:
 
 async def test_no_more_processes_live_than_may_and_every_function_has_its_turn() -> None:
     async with sandbox(msgspec.structs.replace(PATIENT, processes=3)) as box:
-        functions = [code(f"async function onTrack() {{ return {n}; }}") for n in range(40)]
+        functions = [code(f"async function onTrack() {{ return {n}; }}") for n in range(15)]
         calls = [asyncio.create_task(call(box, each)) for each in functions]
         most = 0
         while not all(each.done() for each in calls):
             most = max(most, len(box._processes))
             await asyncio.sleep(0.01)
-        assert [value(each.result()) for each in calls] == list(range(40))
+        assert [value(each.result()) for each in calls] == list(range(15))
     assert most == 3
 
 
@@ -216,10 +215,10 @@ async def test_a_process_may_write_no_file_and_leaves_no_core() -> None:
     assert niceness >= 5
 
 
-async def test_a_process_that_holds_its_thread_goes_behind_the_others() -> None:
+async def test_a_process_that_holds_its_thread_goes_behind_everybody() -> None:
     async with sandbox(PATIENT) as box:
         looping = asyncio.create_task(call(box, code("function onTrack() { for (;;); }")))
-        await until(lambda: any(os.getpriority(os.PRIO_PROCESS, pid) == 19 for pid in pids(box)))
+        await until(lambda: any(os.sched_getscheduler(pid) == os.SCHED_IDLE for pid in pids(box)))
         assert not looping.done()
 
 

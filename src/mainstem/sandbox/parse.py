@@ -73,7 +73,7 @@ class _Parser:
         try:
             process = subprocess.Popen(  # noqa: S603  # our own command; what users wrote goes down the pipe
                 command("parser.js", _HEAP_MB), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL, env=dict(ENVIRONMENT), cwd="/", start_new_session=True, bufsize=0,
+                stderr=subprocess.DEVNULL, env=dict(ENVIRONMENT), cwd="/", process_group=0, bufsize=0,
             )  # fmt: skip
         except OSError as error:
             raise SandboxUnavailable(f"Deno does not start: {error}") from None

@@ -41,7 +41,7 @@ _START_SECONDS: Final = 30.0
 _ERROR_BYTES: Final = 4 * 1024
 _ERROR_BYTES_MAX: Final = 1024 * 1024
 _FETCHES_MAX: Final = 256
-_HOGGING_SECONDS: Final = 0.1  # that one invocation may hold the thread before its process goes behind the others
+_HOGGING_SHARE: Final = 0.1  # of the time limit: who holds the thread for longer goes behind everybody
 _RECYCLE_SHARE: Final = 0.6  # of the memory limit, above which a process is replaced in peace
 _QUIET_SECONDS: Final = 0.5
 _LEFTOVER_SECONDS: Final = 1.0  # of processor time that it may use while nobody asks it for anything
@@ -181,7 +181,7 @@ class Process(asyncio.SubprocessProtocol):
         try:
             transport, _ = await self._loop.subprocess_exec(
                 lambda: self, *command("bridge.js", self._limits.heap_mb),
-                env=dict(ENVIRONMENT), cwd="/", start_new_session=True,
+                env=dict(ENVIRONMENT), cwd="/", process_group=0,
             )  # fmt: skip
         except (OSError, SandboxUnavailable) as error:
             self._state = "gone"
@@ -398,7 +398,7 @@ class Process(asyncio.SubprocessProtocol):
 
     def _demote_if_hogging(self, now: float) -> None:
         """Others must not wait for a loop. There is no way back: who computes for long has time."""
-        is_hogging = self._open is not None and now - self._open.began > _HOGGING_SECONDS
+        is_hogging = self._open is not None and now - self._open.began > _HOGGING_SHARE * self._limits.seconds
         if is_hogging and not self._is_demoted:
             self._is_demoted = True
             demote(self._pid)

@@ -14,7 +14,6 @@ _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _CPU_AHEAD_SECONDS: Final = 30
 _NICENESS: Final = 5  # functions get what the rest of the machine leaves
-_DEMOTED: Final = 19
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -47,9 +46,11 @@ def confine(pid: int, data_bytes: int) -> None:
 
 
 def demote(pid: int) -> None:
-    """Put a process that keeps a core to itself behind the other functions, too."""
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, pid, _DEMOTED)
+    """Let a process that keeps a core to itself have only what nobody else wants. A low priority would not do:
+    others that wait for each other lose their place on the core each time they wait."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
 
 
 def extend_processor_time(pid: int, used_seconds: float) -> None:
