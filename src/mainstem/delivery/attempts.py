@@ -21,7 +21,7 @@ Find = Callable[[str], DestinationConfig | None]
 Secrets = Callable[[DestinationConfig], Collection[str]]
 
 
-class _Noted(msgspec.Struct, frozen=True):
+class _Noted(msgspec.Struct, gc=False):
     delivery: Delivery
     exchanges: Sequence[Exchange]
     redactor: Redactor
@@ -71,7 +71,7 @@ class AttemptLog:
         self._noted.append(
             _Noted(
                 delivery,
-                exchanges[-MAX_EXCHANGES:],
+                exchanges if len(exchanges) <= MAX_EXCHANGES else exchanges[-MAX_EXCHANGES:],
                 self._redactor(delivery.new.destination_id),
                 stage if retry is None else ATTEMPTED_AGAIN,
                 reason,
@@ -102,12 +102,16 @@ class AttemptLog:
     def _block(self, noted: Sequence[_Noted]) -> NewTrace:
         index_of: dict[int, int] = {}  # by identity: `noted` keeps them alive
         kept: list[Exchanged] = []
+        attempts = []
         for each in noted:
+            indices = []
             for exchange in each.exchanges:
-                if id(exchange) not in index_of:
-                    index_of[id(exchange)] = len(kept)
+                index = index_of.get(id(exchange))
+                if index is None:
+                    index = index_of[id(exchange)] = len(kept)
                     kept.append(each.redactor.of(exchange))
-        attempts = [_attempt(each, [index_of[id(exchange)] for exchange in each.exchanges]) for each in noted]
+                indices.append(index)
+            attempts.append(_attempt(each, indices))
         marks = sorted({mark(each.destination_id, each.reason) for each in attempts})
         keys = packed([key_of(each.message_id) for each in attempts])
         return NewTrace(keys, "\n".join(marks), Attempts(noted[-1].ended_at_ms, kept, attempts))

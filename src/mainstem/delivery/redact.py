@@ -45,7 +45,6 @@ class Redactor:
     def __init__(self, secrets: Collection[str]) -> None:
         self.secrets: Final = frozenset(each for each in secrets if each)
         self._forms = sorted({form for each in self.secrets for form in _forms(each)}, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, self._forms))) if self._forms else None
         self._short = functools.lru_cache(256)(self._of_short)
 
     def of(self, exchange: Exchange) -> Exchanged:
@@ -66,9 +65,7 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """A body without secrets; also without the beginning of one where it was cut."""
-        if self._pattern is None:
-            return text[:MAX_BODY_CHARACTERS]
-        cleaned = self._pattern.sub(HIDDEN, text)
+        cleaned = self._without_forms(text)
         if len(text.encode(errors="replace")) >= _MAY_BE_CUT_BYTES:
             cleaned = self._without_torn(cleaned.rstrip("\N{REPLACEMENT CHARACTER}"))
         return cleaned[:MAX_BODY_CHARACTERS]
@@ -82,9 +79,13 @@ class Redactor:
         if _NAMED.search(name) or value in self.secrets:
             return HIDDEN
         cleaned = _CREDENTIALS.sub(f"{HIDDEN}@", _PARAMETER.sub(_without_value, value))
-        if self._pattern is not None:
-            cleaned = self._pattern.sub(HIDDEN, cleaned)
-        return cleaned[: MAX_HEADER_CHARACTERS if name else MAX_URL_CHARACTERS]
+        return self._without_forms(cleaned)[: MAX_HEADER_CHARACTERS if name else MAX_URL_CHARACTERS]
+
+    def _without_forms(self, text: str) -> str:
+        for form in self._forms:  # one by one: a pattern of all of them takes ten times as long
+            if form in text:
+                text = text.replace(form, HIDDEN)
+        return text
 
     def _without_torn(self, text: str) -> str:
         for form in self._forms:
