@@ -33,7 +33,7 @@ SETTINGS = {
     "MAINSTEM_WORKERS": "2",
     "MAINSTEM_DELIVERY_CONCURRENCY": "16",
     "MAINSTEM_RETRY_CAP_SECONDS": "2",
-    "MAINSTEM_EVENT_LOG_MAX_BYTES": "65536",  # forget what is processed as soon as may be
+    "MAINSTEM_ARCHIVE_BYTES": "65536",  # forget what is processed as soon as may be
 }
 DRAIN_SECONDS = 90.0
 BACK_SECONDS = 30.0
