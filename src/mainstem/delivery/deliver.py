@@ -19,7 +19,7 @@ import random
 import resource
 import threading
 import time
-from collections.abc import Callable, Coroutine, Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from typing import Final
@@ -279,7 +279,7 @@ class Worker:
                 firsts.setdefault(delivery.new.lane, delivery)
         if firsts:
             chosen = list(firsts.values())[outbound.health.probes % len(firsts)]
-            self._start(outbound, chosen, is_probe=True)
+            self._start(outbound, [chosen], is_probe=True)
         elif not deliveries:  # nothing waits any more
             outbound.health.settled()
             outbound.reread()
@@ -299,13 +299,13 @@ class Worker:
     def _start_ready(self, outbound: Outbound) -> None:
         connection = self._connected(outbound) if outbound.is_open else None
         if isinstance(connection, Connection) and connection.perform_batch is not None:
-            return self._start_batches(outbound, connection)
+            self._start_batches(outbound, connection)
+            return
         while outbound.may_start and not self._storage.is_full and not self._stop.is_set():
             delivery = outbound.lanes.start()
             if delivery is None:
-                return None
-            self._start(outbound, delivery, is_probe=False)
-        return None
+                return
+            self._start(outbound, [delivery])
 
     def _start_batches(self, outbound: Outbound, connection: Connection) -> None:
         """Start what is ready, together as far as it may go together. Nothing waits for a batch to fill: while
@@ -318,34 +318,23 @@ class Worker:
                 break
             key = connection.group(delivery.new.subscription_id)
             if key is None:
-                self._start(outbound, delivery, is_probe=False)
+                self._start(outbound, [delivery])
                 continue
             batch = gathered.setdefault(key, [])
             batch.append(delivery)
             waiting += 1
             if len(batch) >= connection.max_batch:
                 waiting -= len(batch)
-                self._start_batch(outbound, gathered.pop(key))
+                self._start(outbound, gathered.pop(key), is_batch=True)
         for batch in gathered.values():
-            self._start_batch(outbound, batch)
+            self._start(outbound, batch, is_batch=True)
 
-    def _start_batch(self, outbound: Outbound, deliveries: Sequence[Delivery]) -> None:
-        outbound.batches += 1
-        self._send(outbound, self._attempt_batch(outbound, deliveries), len(deliveries))
-
-    async def _attempt_batch(self, outbound: Outbound, deliveries: Sequence[Delivery]) -> None:
-        try:
-            await self._attempt(outbound, deliveries, is_probe=False)
-        finally:
-            outbound.batches -= 1
-        self._go_on(outbound)
-
-    def _start(self, outbound: Outbound, delivery: Delivery, *, is_probe: bool) -> None:
-        self._send(outbound, self._attempt(outbound, [delivery], is_probe), 1)
-
-    def _send(self, outbound: Outbound, attempt: Coroutine[None, None, None], count: int) -> None:
-        outbound.in_flight += count
-        task = asyncio.create_task(attempt)
+    def _start(
+        self, outbound: Outbound, deliveries: Sequence[Delivery], *, is_batch: bool = False, is_probe: bool = False
+    ) -> None:
+        outbound.in_flight += len(deliveries)
+        outbound.batches += is_batch
+        task = asyncio.create_task(self._attempt(outbound, deliveries, is_batch, is_probe))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(self._ended)
@@ -356,10 +345,13 @@ class Worker:
             self._fault = work.exception()
             self._needed.set()
 
-    async def _attempt(self, outbound: Outbound, deliveries: Sequence[Delivery], is_probe: bool) -> None:
+    async def _attempt(
+        self, outbound: Outbound, deliveries: Sequence[Delivery], is_batch: bool, is_probe: bool
+    ) -> None:
         """Send once, one event or a batch, and note what came of each; their lanes go on, or wait."""
         ends = await self._perform(outbound, deliveries)
         outbound.in_flight -= len(deliveries)
+        outbound.batches -= is_batch
         now_ms = self._now_ms()
         for delivery, end in zip(deliveries, ends, strict=True):
             self._note(outbound, delivery, end, now_ms, is_probe=is_probe)

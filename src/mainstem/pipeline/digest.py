@@ -164,8 +164,7 @@ def _digest_inserted(position: int, events: Sequence[Event], around: Surrounding
     gone = [each for each in events if each.source_id not in around.snapshot.sources]
     dropped = [Dropped(each.event, Stage.FILTERED_AT_SOURCE, "message_rejected") for each in verdicts.dropped]
     dropped += [Dropped(each, Stage.FILTERED_AT_SOURCE, "unknown_source") for each in gone]
-    if not around.is_replay:
-        counts.drop(dropped)
+    _at_source(counts, around).drop(dropped)
     for each in dropped:
         tracer.end(each, "after_function")
     results = _go_on(verdicts.kept, counts, around)
@@ -215,15 +214,20 @@ def _digest(after: int, position: int, requests: Sequence[Request], around: Surr
     received = [*verdicts.kept, *(each.event for each in verdicts.detoured if each.event is not None)]
     around.names.bound(received)
     around.names.bound(each.event for each in verdicts.dropped)
-    if not around.is_replay:
-        counts.drop(verdicts.dropped)
-        counts.receive(received)
+    at_source = _at_source(counts, around)
+    at_source.drop(verdicts.dropped)
+    at_source.receive(received)
     results = _go_on(verdicts.kept, counts, around)
     results.deliveries += [each.delivery for each in verdicts.detoured]
     results.dead += [set_aside.from_source(each, by_index, counts, around.now_ms) for each in verdicts.failed]
-    if not around.is_replay:
-        _note_batches(by_index, verdicts, counts)
+    _note_batches(by_index, verdicts, at_source)
     return results.processed(after, position, tracer, [event.key for event in received])
+
+
+def _at_source(counts: Counts, around: Surroundings) -> Counts:
+    """Where events are counted until they leave their source: for a replay, which was counted when it came in, what
+    this returns is thrown away."""
+    return Counts() if around.is_replay else counts
 
 
 def _tracer_of_requests(requests: Sequence[Request], around: Surroundings) -> Tracer:
@@ -234,7 +238,7 @@ def _go_on(events: Sequence[Event], counts: Counts, around: Surroundings) -> _Re
     """The way of events from the plan of their source to the queue, and of those that are forwarded from there:
     they are received by another source, which does not judge them again. What a replay would forward was forwarded
     when it came in."""
-    results, note = _Results(counts), around.note_at()
+    results, note, at_source = _Results(counts), around.note_at(), _at_source(counts, around)
     if not around.is_replay:
         around.learner.note(events)
     scope = SourceScope(around.snapshot, around.already_seen, around.transformations.of, around.enforcers)
@@ -245,18 +249,15 @@ def _go_on(events: Sequence[Event], counts: Counts, around: Surroundings) -> _Re
             forwarded.append(each)
         elif around.tracer is not None:
             around.tracer.end(Dropped(each, None, "not_forwarded"), "forward")
-    if not around.is_replay:
-        counts.drop(verdicts.dropped)
+    at_source.drop(verdicts.dropped)
     around.names.bound(forwarded)
-    counts.receive(forwarded)
+    at_source.receive(forwarded)
     around.learner.note(each for each in forwarded if not tells_violation(each))
     results.dead += [set_aside.from_source(each, {}, counts, around.now_ms) for each in verdicts.failed]
     allowed = [*verdicts.kept, *forwarded]
-    if not around.is_replay:
-        counts.use(allowed)
+    at_source.use(allowed)
     verdicts = run(AT_SOURCE, allowed, scope, note)
-    if not around.is_replay:
-        counts.drop(verdicts.dropped)
+    at_source.drop(verdicts.dropped)
     results.dead += [set_aside.from_source(each, {}, counts, around.now_ms) for each in verdicts.failed]
     results.deliveries += _fan_out(verdicts.kept, around, counts, results.dead)
     return results

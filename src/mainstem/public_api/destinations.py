@@ -37,7 +37,7 @@ from mainstem.model.snapshot import DestinationConfig, FilterConfig, FunctionUse
 from mainstem.public_api import catalog, functions, integration_settings, sources, subscriptions
 from mainstem.public_api.catalog import DestinationMetadata
 from mainstem.public_api.labels import StatusOutput
-from mainstem.rest import audit, rows
+from mainstem.rest import rows
 from mainstem.rest.ids import hex_id
 from mainstem.rest.operation import Call, Family
 from mainstem.rest.pagination import Page, PageInput, Pagination
@@ -293,27 +293,13 @@ def _delete(call: Call, row: Row[Any]) -> None:
     something else is recorded too, though the reference names only the event of what was asked for."""
     filters = destination_filters
     for each in call.db.execute(select(filters).where(filters.c.destination_id == row.id)).all():
-        _record(call, "Destination Filter Deleted", "DESTINATION_FILTER", each.id, each.title)
+        call.record_beside("Destination Filter Deleted", "DESTINATION_FILTER", each.id, each.title)
     call.db.execute(delete(filters).where(filters.c.destination_id == row.id))
     subscriptions.delete_of_destination(call, row.id)
     call.forget(row.id)
     functions.delete_inserts_at(call, row.id)
     call.db.execute(delete(destinations).where(destinations.c.id == row.id))
-    _record(call, "Integration Deleted", "DESTINATION", row.id, _title(call, row))
-
-
-def _record(call: Call, event: str, resource_type: str, resource_id: str, resource_name: str) -> None:
-    audit.record(
-        call.db,
-        call.vault,
-        workspace_id=call.workspace_id,
-        at=call.now,
-        type=event,
-        actor=call.token.id,
-        resource_type=resource_type,
-        resource_id=resource_id,
-        resource_name=resource_name,
-    )
+    call.record_beside("Integration Deleted", "DESTINATION", row.id, _title(call, row))
 
 
 def _title(call: Call, row: Row[Any]) -> str:

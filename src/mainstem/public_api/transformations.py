@@ -39,7 +39,7 @@ from mainstem.model.snapshot import TransformationConfig
 from mainstem.public_api import catalog, destinations, sources
 from mainstem.public_api.destinations import destination_filters
 from mainstem.public_api.labels import StatusOutput
-from mainstem.rest import audit, rows
+from mainstem.rest import rows
 from mainstem.rest.ids import ksuid
 from mainstem.rest.operation import Call, Family
 from mainstem.rest.pagination import PageInput, Pagination, slice_of
@@ -173,17 +173,7 @@ def delete_of_source(call: Call, source_id: str) -> None:
     """Delete every transformation of a source that is being deleted. Each is in the audit trail."""
     own = visible(call).where(transformations.c.source_id == source_id)
     for row in call.db.execute(own).all():
-        audit.record(
-            call.db,
-            call.vault,
-            workspace_id=call.workspace_id,
-            at=call.now,
-            type="Transformation Deleted",
-            actor=call.token.id,
-            resource_type="TRANSFORMATION",
-            resource_id=row.id,
-            resource_name=row.name,
-        )
+        call.record_beside("Transformation Deleted", "TRANSFORMATION", row.id, row.name)
     call.db.execute(delete(transformations).where(transformations.c.source_id == source_id))
 
 

@@ -102,6 +102,11 @@ class Call:
     def record(self, event: str, resource_type: str, resource_id: str, resource_name: str) -> None:
         """Write an audit event of this operation, with the caller as the actor."""
         assert event in self.operation.audit, f"{self.operation.id} does not declare {event!r}"
+        self.record_beside(event, resource_type, resource_id, resource_name)
+
+    def record_beside(self, event: str, resource_type: str, resource_id: str, resource_name: str) -> None:
+        """Write an audit event that the reference does not name for this operation: of what goes along with what was
+        asked for, or of what belongs into the trail all the same (judgement)."""
         audit.record(
             self.db,
             self.vault,

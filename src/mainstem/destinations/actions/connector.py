@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, Final, Protocol
 
-import msgspec
 from aiohttp import ClientSession
 
 from mainstem.destinations.actions.runner import Answer, Call, Result, Runner, discard
 from mainstem.destinations.base import (
     Connection,
-    Exchange,
     Failure,
     Filtered,
     Message,
@@ -92,9 +90,8 @@ def failure_of(result: Result) -> Failure | None:
 
 def _keep(answer: Answer, messages: Sequence[Message]) -> None:
     """A batch's exchanges belong to all of its members."""
-    exchanges = [Exchange(**msgspec.structs.asdict(each)) for each in answer.exchanges]
     for message in messages:
-        message.exchanges.extend(exchanges)
+        message.exchanges.extend(answer.exchanges)
 
 
 def _is_batched(mapping: SubscriptionConfig) -> bool:

@@ -24,6 +24,7 @@ from typing import Any, Final
 import msgspec
 
 from mainstem.destinations.actions.process import Line, Process, Setup
+from mainstem.destinations.base import Exchange
 from mainstem.errors import SandboxUnavailable
 from mainstem.model.networks import Network
 from mainstem.sandbox.deno import find_deno
@@ -84,19 +85,6 @@ class Result(msgspec.Struct, frozen=True):
     def is_delivered(self) -> bool:
         """True when the action was executed and the partner took the event."""
         return not self.code and 200 <= self.status < 300
-
-
-class Exchange(msgspec.Struct, frozen=True):
-    """A request to the partner and its answer; secrets are masked, bodies cut at 4 KB. `status` is 0 when no
-    answer came."""
-
-    method: str
-    url: str
-    request_headers: dict[str, str]
-    request_body: str
-    status: int
-    response_headers: dict[str, str]
-    response_body: str
 
 
 class Answer(msgspec.Struct, frozen=True):

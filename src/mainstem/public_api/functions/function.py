@@ -29,7 +29,7 @@ from sqlalchemy import (
 
 from mainstem.model.snapshot import FUNCTION_PREFIX
 from mainstem.public_api.functions.settings import Setting
-from mainstem.rest import audit, rows
+from mainstem.rest import rows
 from mainstem.rest.ids import hex_id
 from mainstem.rest.operation import Call
 from mainstem.rest.rows import Moment, metadata, moment_text
@@ -260,14 +260,4 @@ def delete_inserts_at(call: Call, integration_id: str) -> None:
 def record(call: Call, event: str, resource_id: str, resource_name: str) -> None:
     """Write an audit event. The reference names none for functions, and its alert catalogue only some; what changes
     code that sees every event belongs into the trail (judgement)."""
-    audit.record(
-        call.db,
-        call.vault,
-        workspace_id=call.workspace_id,
-        at=call.now,
-        type=event,
-        actor=call.token.id,
-        resource_type="FUNCTION",
-        resource_id=resource_id,
-        resource_name=resource_name,
-    )
+    call.record_beside(event, "FUNCTION", resource_id, resource_name)

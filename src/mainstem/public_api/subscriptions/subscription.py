@@ -26,7 +26,6 @@ from sqlalchemy import (
 from mainstem.model.mapping_kit import SYNC_MODE
 from mainstem.model.snapshot import SubscriptionConfig
 from mainstem.public_api.subscriptions.schedules import Schedule
-from mainstem.rest import audit
 from mainstem.rest.operation import Call
 from mainstem.rest.permissions import Needs
 from mainstem.rest.rows import metadata
@@ -167,14 +166,4 @@ def delete_of_destination(call: Call, destination_id: str) -> None:
 def record(call: Call, event: str, resource_id: str, resource_name: str) -> None:
     """Write an audit event. The reference names none for subscriptions; what changes where data goes is in the trail
     all the same (judgement)."""
-    audit.record(
-        call.db,
-        call.vault,
-        workspace_id=call.workspace_id,
-        at=call.now,
-        type=event,
-        actor=call.token.id,
-        resource_type="DESTINATION_SUBSCRIPTION",
-        resource_id=resource_id,
-        resource_name=resource_name,
-    )
+    call.record_beside(event, "DESTINATION_SUBSCRIPTION", resource_id, resource_name)
