@@ -211,7 +211,7 @@ def _serve(values: Settings, _parsed: argparse.Namespace) -> int:
 
 
 def _doctor(values: Settings, _parsed: argparse.Namespace) -> int:
-    from mainstem import doctor
+    from mainstem.commands import doctor
 
     return doctor.run(values)
 
@@ -225,47 +225,45 @@ def _migrate(values: Settings, _parsed: argparse.Namespace) -> int:
 
 
 def _token_create(values: Settings, parsed: argparse.Namespace) -> int:
-    from mainstem import administration
+    from mainstem.commands import administration
 
     return administration.create_token(values, parsed.description, parsed.access)
 
 
 def _token_list(values: Settings, _parsed: argparse.Namespace) -> int:
-    from mainstem import administration
+    from mainstem.commands import administration
 
     return administration.list_tokens(values)
 
 
 def _token_revoke(values: Settings, parsed: argparse.Namespace) -> int:
-    from mainstem import administration
+    from mainstem.commands import administration
 
     return administration.revoke_token(values, parsed.id)
 
 
 def _audit_verify(values: Settings, _parsed: argparse.Namespace) -> int:
-    from mainstem import administration
+    from mainstem.commands import administration
 
     return administration.verify_audit(values)
 
 
 def _schema(values: Settings, parsed: argparse.Namespace) -> int:
-    from mainstem import schema_commands
+    from mainstem.commands import schema
 
-    asked = schema_commands.Asked(
-        parsed.source, parsed.type, parsed.event, parsed.trait, parsed.integration, parsed.on
-    )
-    return schema_commands.run(values, asked)
+    asked = schema.Asked(parsed.source, parsed.type, parsed.event, parsed.trait, parsed.integration, parsed.on)
+    return schema.run(values, asked)
 
 
 def _destinations(values: Settings, parsed: argparse.Namespace) -> int:
-    from mainstem import installing
+    from mainstem.commands import destinations
 
-    act = {"install": installing.install, "list": installing.list_destinations}[parsed.action]
+    act = {"install": destinations.install, "list": destinations.list_destinations}[parsed.action]
     return act(values, sys.stdout.write)
 
 
 def _deadletter(values: Settings, parsed: argparse.Namespace) -> int:
-    from mainstem import administration
+    from mainstem.commands import administration
 
     return administration.dead_letters(
         values, parsed.action, getattr(parsed, "ids", []), getattr(parsed, "all", False)
@@ -273,45 +271,45 @@ def _deadletter(values: Settings, parsed: argparse.Namespace) -> int:
 
 
 def _function_list(values: Settings, _parsed: argparse.Namespace) -> int:
-    from mainstem import function_commands
+    from mainstem.commands import functions
 
-    return function_commands.list_functions(values)
+    return functions.list_functions(values)
 
 
 def _function_test(values: Settings, parsed: argparse.Namespace) -> int:
-    from mainstem import function_commands
+    from mainstem.commands import functions
 
-    return function_commands.test(values, parsed.id, parsed.event, parsed.setting, parsed.handler)
+    return functions.test(values, parsed.id, parsed.event, parsed.setting, parsed.handler)
 
 
 def _function_logs(values: Settings, parsed: argparse.Namespace) -> int:
-    from mainstem import function_commands
+    from mainstem.commands import functions
 
-    return function_commands.logs(values, parsed.id, follow=parsed.follow)
+    return functions.logs(values, parsed.id, follow=parsed.follow)
 
 
 def _trace(values: Settings, parsed: argparse.Namespace) -> int:
-    from mainstem import trace_commands
+    from mainstem.commands import traces
 
     wanted = (parsed.message_id, parsed.source, parsed.reason, parsed.destination)
-    return trace_commands.trace(values, *wanted, parsed.json)
+    return traces.trace(values, *wanted, parsed.json)
 
 
 def _tail(values: Settings, parsed: argparse.Namespace) -> int:
-    from mainstem import trace_commands
+    from mainstem.commands import traces
 
-    return trace_commands.tail(values, parsed.source, parsed.event, parsed.json)
+    return traces.tail(values, parsed.source, parsed.event, parsed.json)
 
 
 def _replay(values: Settings, parsed: argparse.Namespace) -> int:
-    from mainstem import trace_commands
+    from mainstem.commands import traces
 
-    options = trace_commands.Options(
+    options = traces.Options(
         start=parsed.start, end=parsed.end, source=parsed.source, events=parsed.event, user=parsed.user,
         destination=parsed.destination, rate=parsed.rate, is_dry=parsed.dry_run, plan=parsed.plan,
         filter=parsed.filter, transformation=parsed.transformation, function=parsed.function, is_json=parsed.json,
     )  # fmt: skip
-    return trace_commands.replay(values, options)
+    return traces.replay(values, options)
 
 
 if __name__ == "__main__":

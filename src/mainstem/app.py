@@ -313,7 +313,7 @@ def _announce(settings: Settings, api: Address, tracking: Address, secret: str) 
         lines += [
             "Segment's open-source destinations, over 200 of them, are not installed:",
             "",
-            f"  mainstem destinations install --data {settings.data}   (120 MB)",
+            f"  {sys.argv[0]} destinations install --data {settings.data}   (110 MB)",
             "",
         ]
     lines.append("Ctrl-C stops it.")

@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mainstem.lives import Lives, fates
+from mainstem.commands.lives import Lives, fates
 from mainstem.model.event import Event, dedupe_key
 from mainstem.model.ports import Block
 from mainstem.model.snapshot import FilterConfig, FunctionUse, TransformationConfig

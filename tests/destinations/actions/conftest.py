@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from destinations.actions.partner import Partner
-from mainstem import installing
+from mainstem.commands import destinations
 from mainstem.destinations.actions import catalogue
 from mainstem.destinations.actions.runner import Runner
 from mainstem.packages import install
@@ -19,7 +19,7 @@ PACKAGES = Path(__file__).parents[3] / ".packages"
 @pytest.fixture(scope="session")
 def packages() -> Path:
     """The folder that `make test-destinations` installs into; it must be what this version of mainstem installs."""
-    step = installing.steps()["destinations"]
+    step = destinations.steps()["destinations"]
     assert install.is_current("destinations", PACKAGES, step), "`make test-destinations` installs the destinations"
     return PACKAGES
 

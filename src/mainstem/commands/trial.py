@@ -17,6 +17,9 @@ import msgspec
 from aiohttp import ClientSession
 from msgspec.structs import replace
 
+from mainstem.commands.replaying import Archived, Senseless
+from mainstem.commands.tracing import differences
+from mainstem.commands.trial_files import TRIAL
 from mainstem.destinations.base import Connection, Filtered, Left, Message, Rejected, Retryable
 from mainstem.destinations.functions import Functions
 from mainstem.model.enforcement import Enforcers
@@ -38,10 +41,7 @@ from mainstem.model.trace import Passage
 from mainstem.pipeline.digest import Filters, Surroundings, Transformations, digest, digest_inserted
 from mainstem.pipeline.names import Names
 from mainstem.pipeline.step import Request
-from mainstem.replaying import Archived, Senseless
 from mainstem.sandbox import Sandbox
-from mainstem.tracing import differences
-from mainstem.trial_files import TRIAL
 
 PORTION: Final = 500
 SAMPLES: Final = 10

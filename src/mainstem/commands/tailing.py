@@ -13,13 +13,13 @@ from typing import Any, Final
 
 import msgspec
 
+from mainstem.commands.terminal import WIDTH, Paint, cut, iso
+from mainstem.commands.tracing import Names
 from mainstem.errors import EngineUnavailable
 from mainstem.model.outcome import Stage
 from mainstem.model.ports import TraceStore
 from mainstem.model.snapshot import LiveSnapshot
 from mainstem.model.trace import ATTEMPTED_AGAIN, FROM_LOG, RETURNED, Attempt, Attempts, Exchanged, Passage
-from mainstem.terminal import WIDTH, Paint, cut, iso
-from mainstem.tracing import Names
 
 POLL_SECONDS: Final = 0.2
 _AT_ONCE: Final = 20

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from mainstem import tailing
+from mainstem.commands import tailing
+from mainstem.commands.tailing import Wanted, as_json, as_text, follow
 from mainstem.errors import EngineUnavailable
 from mainstem.model.snapshot import Change, LiveSnapshot
 from mainstem.model.trace import Attempt, Attempts, Exchanged, KeptTrace, Passage, Queued
 from mainstem.model.trace import End as Ended
-from mainstem.tailing import Wanted, as_json, as_text, follow
 from pipeline.making import destination, source
 
 

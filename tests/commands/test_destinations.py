@@ -5,20 +5,20 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mainstem import installing
+from mainstem.commands import destinations
 from mainstem.destinations.actions import catalogue
 from mainstem.packages import install as packages
 from mainstem.packages.install import Installed
 from mainstem.settings import Settings
 from public_api.actions import MAILER, write_catalogue
 
-PACKAGES = Path(__file__).parents[1] / ".packages"
+PACKAGES = Path(__file__).parents[2] / ".packages"
 
 
 def listed(folder: Path) -> list[str]:
     written: list[str] = []
     try:
-        assert installing.list_destinations(Settings(packages=folder), written.append) == 0
+        assert destinations.list_destinations(Settings(packages=folder), written.append) == 0
     finally:
         catalogue.use(None)
     return "".join(written).splitlines()
@@ -42,13 +42,13 @@ def test_an_installation_of_another_version_is_listed_and_said_to_be_out_of_date
 
 
 def test_what_is_up_to_date_is_not_installed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, step in installing.steps().items():
+    for name, step in destinations.steps().items():
         (tmp_path / name).mkdir()
         marker = Installed(packages.digest_of(name, step), {}, 1, 1)
         (tmp_path / name / packages.MARKER).write_bytes(msgspec.json.encode(marker))
     written: list[str] = []
-    assert installing.install(Settings(packages=tmp_path), written.append) == 0
-    assert written == [f"{name}: up to date\n" for name in installing.steps()]
+    assert destinations.install(Settings(packages=tmp_path), written.append) == 0
+    assert written == [f"{name}: up to date\n" for name in destinations.steps()]
 
 
 @pytest.mark.destinations

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainstem import tracing
-from mainstem.lives import Lives
+from mainstem.commands import tracing
+from mainstem.commands.lives import Lives
+from mainstem.commands.terminal import Paint
+from mainstem.commands.tracing import MISSING, Names, differences
 from mainstem.model.ports import Block
 from mainstem.model.snapshot import DestinationConfig, SourceConfig, SubscriptionConfig
 from mainstem.model.trace import (
@@ -27,8 +29,6 @@ from mainstem.model.trace import (
     Queued,
     mark,
 )
-from mainstem.terminal import Paint
-from mainstem.tracing import MISSING, Names, differences
 from pipeline.making import snapshot
 
 JSON = st.recursive(

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from mainstem import replaying, trial, trial_files
+from mainstem.commands import replaying, trial, trial_files
+from mainstem.commands.replaying import Archived, Progress, Reading, Senseless, Wanted, read_time, replay
+from mainstem.commands.tracing import MISSING
 from mainstem.model.event import CALL, from_record, to_record
 from mainstem.model.ports import Block, EntryKind, NewEntry
 from mainstem.model.snapshot import FilterConfig, FunctionUse
 from mainstem.pipeline.digest import digest
 from mainstem.pipeline.step import Request
-from mainstem.replaying import Archived, Progress, Reading, Senseless, Wanted, read_time, replay
 from mainstem.sandbox import Code, Ended, Invocation
-from mainstem.tracing import MISSING
 from pipeline.making import RECEIVED_AT_MS, around, destination, received, snapshot, source
 
 EVENT = {"event": "E", "userId": "u", "messageId": "m1"}

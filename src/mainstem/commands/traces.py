@@ -18,20 +18,21 @@ from typing import Any, Final
 
 import msgspec
 
-from mainstem import app, replaying, tailing, terminal, tracing, trial, trial_files
+from mainstem import app
+from mainstem.commands import replaying, tailing, terminal, tracing, trial, trial_files
+from mainstem.commands.lives import Lives
+from mainstem.commands.replaying import MOST_DELIVERIES, MOST_WAITING, Progress, Reading, Senseless, Wanted
+from mainstem.commands.terminal import Paint, compact, cut, moment
+from mainstem.commands.tracing import MISSING, Names
 from mainstem.engines.sqlite_control import FILE as CONTROL_FILE
 from mainstem.engines.sqlite_events import SqliteEventLog
 from mainstem.engines.sqlite_flow import SqliteFlow
 from mainstem.engines.sqlite_traces import SqliteTraces
 from mainstem.errors import SettingsError
-from mainstem.lives import Lives
 from mainstem.model.ports import NewEntry
 from mainstem.model.snapshot import LiveSnapshot, Snapshot
-from mainstem.replaying import MOST_DELIVERIES, MOST_WAITING, Progress, Reading, Senseless, Wanted
 from mainstem.sandbox import Sandbox
 from mainstem.settings import Settings
-from mainstem.terminal import Paint, compact, cut, moment
-from mainstem.tracing import MISSING, Names
 from mainstem.vault import open_vault
 
 _TELL_SECONDS: Final = 5.0

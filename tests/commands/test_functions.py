@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from mainstem import function_commands
 from mainstem.__main__ import main
+from mainstem.commands import functions
 from mainstem.engines.sqlite_function_log import SqliteFunctionLog
 from mainstem.model.ports import FunctionLogEntry
 from mainstem.settings import Settings
@@ -230,7 +230,7 @@ class TestLogs:
 
         settings = Settings(data=tmp_path, secret_key=KEY)
         with pytest.raises(KeyboardInterrupt):
-            function_commands.logs(settings, function["id"], follow=True, wait=wait)
+            functions.logs(settings, function["id"], follow=True, wait=wait)
         shown = capsys.readouterr().out
         assert [line for line in shown.splitlines() if "number" in line] == [
             "    Error: number 1",

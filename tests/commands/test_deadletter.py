@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from delivery.delivering import RECEIVED_AT_MS, event
-from mainstem import deadletter
+from mainstem.commands import deadletter
 from mainstem.engines.memory import MemoryDeliveryQueue
 from mainstem.engines.sqlite_flow import SqliteFlow
 from mainstem.model.outcome import OutcomeKey, Stage

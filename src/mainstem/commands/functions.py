@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Row, select
 
-from mainstem import administration
+from mainstem.commands import administration
 from mainstem.engines.sqlite_function_log import SqliteFunctionLog
 from mainstem.errors import MainstemError
 from mainstem.model.ports import FunctionLog, LoggedInvocation

@@ -14,7 +14,8 @@ from typing import Final
 import msgspec
 from sqlalchemy import Connection
 
-from mainstem import app, deadletter
+from mainstem import app
+from mainstem.commands import deadletter
 from mainstem.engines.sqlite_control import FILE, SqliteControl
 from mainstem.errors import SettingsError
 from mainstem.public_api import workspaces

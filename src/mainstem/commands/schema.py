@@ -17,8 +17,9 @@ from typing import Final
 import msgspec
 from sqlalchemy import Row, select
 
-from mainstem import administration, app
-from mainstem.administration import OPERATOR, Open
+from mainstem import app
+from mainstem.commands import administration
+from mainstem.commands.administration import OPERATOR, Open
 from mainstem.errors import MainstemError
 from mainstem.model.learned import MAX_EVENTS, MAX_FIELDS, JsonType, LearnedEvent
 from mainstem.model.outcome import Stage

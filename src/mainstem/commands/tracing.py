@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import msgspec
 
-from mainstem import terminal
-from mainstem.lives import Branch, Fate, Life, Lives, Pass, Tried, attempts_of, fates
+from mainstem.commands import terminal
+from mainstem.commands.lives import Branch, Fate, Life, Lives, Pass, Tried, attempts_of, fates
+from mainstem.commands.terminal import Paint, compact, cut, moment, pretty
 from mainstem.model.outcome import (
     DELIVERY_REASONS,
     DESTINATION_REASONS,
@@ -21,7 +22,6 @@ from mainstem.model.outcome import (
 from mainstem.model.ports import EntryKind, TraceStore
 from mainstem.model.snapshot import INSERT_FUNCTION, SOURCE_FUNCTION, Snapshot
 from mainstem.model.trace import ATTEMPTED_AGAIN, FROM_LOG, REDRIVEN, RETURNED, Attempts, Exchanged, mark
-from mainstem.terminal import Paint, compact, cut, moment, pretty
 
 Write = Callable[[str], object]
 

@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from mainstem.commands.replaying import Senseless
 from mainstem.model import destination_filter, fql, rule_schema, transformation
 from mainstem.model.fql_syntax import FqlError
 from mainstem.model.snapshot import (
@@ -24,7 +25,6 @@ from mainstem.model.snapshot import (
 )
 from mainstem.public_api.tracking_plans.rules import RuleInput
 from mainstem.public_api.transformations import Parts, as_config
-from mainstem.replaying import Senseless
 
 TRIAL: Final = "trial"
 """The id of what has none of its own."""

@@ -1,0 +1,1 @@
+"""What `mainstem` does beside serving: a module for each command, and what several of them share."""
