@@ -313,7 +313,7 @@ def _announce(settings: Settings, api: Address, tracking: Address, secret: str) 
         lines += [
             "Segment's open-source destinations, over 200 of them, are not installed:",
             "",
-            f"  {sys.argv[0]} destinations install --data {settings.data}   (110 MB)",
+            f"  {sys.argv[0]} destinations install --packages {settings.packages_folder}   (110 MB)",
             "",
         ]
     lines.append("Ctrl-C stops it.")
