@@ -86,6 +86,7 @@ class Functions:
         if function is None:
             ended = Ended(how="bad_code", message="the function is not deployed")
         else:
+            # Its kind is one of the four that the sandbox knows: no other can be used anywhere.
             code = Code(function.id, function.version, function.kind, function.code)  # type: ignore[arg-type]
             ended = await self._sandbox.invoke(code, Invocation(handler, argument, _write(use.settings)))
         if ended.logs or ended.how not in ("returned", "no_handler"):
