@@ -232,7 +232,7 @@ async def test_the_shortest_wait_that_a_hook_asked_for_is_kept(partner: Partner)
 async def test_a_hook_that_hangs_does_not_undo_what_another_took(
     partner: Partner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mainstem.destinations.post.TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr("mainstem.destinations.post.TIMEOUT_SECONDS", 1.0)
     forever = asyncio.Event()
 
     async def answer(arrival: Any) -> int:
