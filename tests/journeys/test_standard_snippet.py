@@ -106,7 +106,7 @@ def test_the_standard_snippet_loads_the_library_from_the_server_and_sends_each_c
         assert paths[:2] == [f"/analytics.js/v1/{key}/analytics.min.js", f"/v1/projects/{key}/settings"]
         bundles = {each.removeprefix("/analytics-next/bundles/").partition(".")[0] for each in paths[2:]}
         assert {"ajs-destination", "schemaFilter"} <= bundles
-        sent = posts(page, server.tracking_url)
+        sent = eventually(lambda: posts(page, server.tracking_url), lambda each: len(each) == len(SHOPPING))
         assert sorted(path for path, _ in sent) == ["/v1/i", "/v1/p", "/v1/t", "/v1/t"]
         assert all(body["_metadata"]["unbundled"] == ["Webhooks"] for _, body in sent)
         assert all(body["_metadata"]["bundled"] == ["Segment.io"] for _, body in sent)
@@ -127,7 +127,8 @@ def test_over_tls_the_snippet_is_as_it_was_written_and_the_source_says_that_call
         assert running.tracking_url.startswith("https://")
         with visit(running.tracking_url, connection.write_key, SHOPPING, tmp_path / "profile") as page:
             assert_the_shopping_arrived(public_api, connection, sink)
-            assert [path for path, _ in posts(page, running.tracking_url)] == ["/v1/b"]
+            sent = eventually(lambda: posts(page, running.tracking_url), bool)
+            assert [path for path, _ in sent] == ["/v1/b"]
 
 
 def plan_of(server: RunningServer, connection: Connection) -> dict[str, Any]:
@@ -145,7 +146,9 @@ def assert_only_the_other_event_arrives(
     with visit(server.tracking_url, connection.write_key, calls, profile) as page:
         (arrival,) = sink.wait_for(1)
         assert arrival.event["event"] == "Allowed"
-        sent = {body["event"]: body["integrations"] for _, body in posts(page, server.tracking_url)}
+        # The sink may have the event before the browser has told of its own call.
+        both = eventually(lambda: posts(page, server.tracking_url), lambda each: len(each) == len(calls))
+        sent = {body["event"]: body["integrations"] for _, body in both}
         assert sent == {"Blocked": {"All": False, "Segment.io": True}, "Allowed": {}}
     blocked = public_api.wait_for_count("filtered-at-source", connection, 1, groupBy="discardReason")
     assert blocked["dataset"][0]["discardReason"] == reason
