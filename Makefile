@@ -40,6 +40,8 @@ check: $(SYNCED_DEV) ## style, types, layers and lock file
 
 bench: $(SYNCED_DEV) ## measure, print, and write docs/performance.md
 	scripts/install-bench
+	scripts/install-clients
+	$(RUN)/mainstem destinations install --packages .packages
 	$(RUN)/python benchmarks/run.py $(ARGS)
 
 docs: $(SYNCED_DEV) ## write the generated reference

@@ -4,7 +4,9 @@
 
 Worker, runner (a Deno process) and partner share all cores. Single: a request for each event. Batched: up to a
 thousand events in a request. 0.6 KB events of 20,000 users, the queue on disk in a temporary folder. Needs
-`mainstem destinations install --packages DIR` (default: .packages).
+`mainstem destinations install --packages DIR` (default: .packages). Beside events a second, which depend on what
+else the machine does, it tells the processor time that worker, runner and partner took for an event, in
+microseconds; where there is no /proc, the worker's alone.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import multiprocessing
+import os
 import random
 import statistics
 import tempfile
@@ -57,25 +61,61 @@ def destination(port: int, *, batched: bool) -> DestinationConfig:
     return DestinationConfig("well", WEBHOOK, "Webhook", True, {}, subscriptions=(subscription,))
 
 
-async def delivered(flow: SqliteFlow, config: DestinationConfig, number: int, runner: Runner) -> float:
-    """Wall seconds for `number` deliveries."""
+class Spent(msgspec.Struct, frozen=True):
+    """Seconds: of the clock, and of processors by those that used them."""
+
+    wall: float
+    worker: float
+    runner: float
+    partner: float
+
+
+def spent_until_now() -> Spent:
+    """The runner's and the partner's processes are children of this one, which is the worker."""
+    (partner_process,) = multiprocessing.active_children()
+    others = [pid for pid in children() if pid != partner_process.pid]
+    runner = sum(processor_seconds(pid) for pid in others)
+    partner_seconds = processor_seconds(partner_process.pid or 0)
+    return Spent(time.perf_counter(), time.process_time(), runner, partner_seconds)
+
+
+def children() -> list[int]:
+    """Of this process."""
+    try:
+        tasks = list(Path("/proc/self/task").iterdir())
+    except OSError:
+        return []
+    return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+
+
+def processor_seconds(pid: int) -> float:
+    """What all threads of a process used; 0 where the system does not tell."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def delivered(flow: SqliteFlow, config: DestinationConfig, number: int, runner: Runner) -> Spent:
+    """What `number` deliveries took."""
     queue = CountingQueue(flow, "well", number, asyncio.get_running_loop())
     stop, snapshot = asyncio.Event(), LiveSnapshot(FixedSnapshot((config,)))
     connectors = Connectors(runner=runner, authorized=NoAuthorization())
-    began = time.perf_counter()
+    before = spent_until_now()
     settings = Settings(allow_private=LOOPBACK)
     work = asyncio.create_task(deliver(queue, snapshot, settings, stop, connectors=connectors))
     await asyncio.wait({work, asyncio.create_task(queue.done.wait())}, return_when=asyncio.FIRST_COMPLETED)
-    spent = time.perf_counter() - began
+    after = spent_until_now()
     stop.set()
     await work
-    return spent
+    return Spent(*(getattr(after, each) - getattr(before, each) for each in Spent.__struct_fields__))
 
 
-async def rounds(config: DestinationConfig, number: int, count: int, packages: Path) -> list[float]:
-    """Events a second of each round, after one that is not counted; one runner for all of them."""
+async def rounds(config: DestinationConfig, number: int, count: int, packages: Path) -> list[Spent]:
+    """What each round took, after one that is not counted; one runner for all of them."""
     runner = Runner(packages, allow_private=LOOPBACK)
-    rates = []
+    found = []
     for _ in range(count + 1):
         chance = random.Random(7)
         with tempfile.TemporaryDirectory() as folder:
@@ -87,28 +127,37 @@ async def rounds(config: DestinationConfig, number: int, count: int, packages: P
                     for each in range(first, min(first + 5_000, number))
                 ]
                 flow.pipeline.save(Processed(position, position + 1, deliveries=page), int(time.time() * 1000))
-            rates.append(number / await delivered(flow, config, number, runner))
+            found.append(await delivered(flow, config, number, runner))
             flow.close()
     await runner.close()
-    return sorted(rates[1:])
+    return found[1:]
+
+
+def figures(name: str, number: int, found: list[Spent]) -> dict[str, Any]:
+    """Medians, and the spread of the rate."""
+    rates = sorted(number / each.wall for each in found)
+    result = {
+        f"{name}_per_second": round(statistics.median(rates)),
+        f"{name}_slowest": round(rates[0]),
+        f"{name}_fastest": round(rates[-1]),
+    }
+    for who in ("worker", "runner", "partner"):
+        seconds = statistics.median(getattr(each, who) for each in found)
+        result[f"{name}_{who}_us"] = round(seconds / number * 1e6, 1)
+    return result
 
 
 def measured(options: argparse.Namespace) -> dict[str, Any]:
-    """Medians and spreads."""
-    with partner(None) as ports:
-        found = {
-            name: asyncio.run(
-                rounds(destination(ports[0], batched=batched), number, options.rounds, options.packages)
-            )
-            for name, batched, number in (
-                ("single", False, options.deliveries),
-                ("batched", True, 10 * options.deliveries),
-            )
-        }
+    """Every figure."""
     result: dict[str, Any] = {}
-    for name, rates in found.items():
-        result[f"{name}_per_second"] = round(statistics.median(rates))
-        result[f"{name}_slowest"], result[f"{name}_fastest"] = round(rates[0]), round(rates[-1])
+    with partner(None) as ports:
+        for name, batched, number in (
+            ("single", False, options.deliveries),
+            ("batched", True, 10 * options.deliveries),
+        ):
+            config = destination(ports[0], batched=batched)
+            found = asyncio.run(rounds(config, number, options.rounds, options.packages))
+            result |= figures(name, number, found)
     return {**result, "deliveries": options.deliveries, "rounds": options.rounds}
 
 

@@ -21,7 +21,9 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
-BENCHMARKS = ("ingest", "pipeline", "delivery", "end_to_end", "isolation", "functions", "footprint")
+BENCHMARKS = (
+    "ingest", "pipeline", "delivery", "end_to_end", "isolation", "functions", "actions", "fql", "footprint",
+)  # fmt: skip
 Results = Mapping[str, Any]
 
 
@@ -113,6 +115,13 @@ def spread(result: Results, name: str) -> str:
     return f"{result[name]:,g} ({low:,g} to {high:,g})"
 
 
+def actions(result: Results, name: str) -> str:
+    """A rate of the actions benchmark with its range, and what an event took of each process."""
+    low, high = result[f"{name}_slowest"], result[f"{name}_fastest"]
+    worker, runner = result[f"{name}_worker_us"], result[f"{name}_runner_us"]
+    return f"{result[f'{name}_per_second']:,} ({low:,} to {high:,}); worker {worker:g} µs, runner {runner:g} µs"
+
+
 FIGURES: tuple[Row, ...] = (
     ("5", "durable requests/s over nginx answering a constant, batch 1", "≥ 0.35", "ingest",
      lambda r: spread(r, "batch_1_share_of_nginx")),
@@ -139,6 +148,10 @@ FIGURES: tuple[Row, ...] = (
     ("-", "functions, events/s with a fetch each", "", "functions", lambda r: f"{r['fetch_per_second']:,}"),
     ("-", "functions: rate beside one that loops, over alone", "≥ 0.9", "functions",
      lambda r: f"{r['beside_a_loop_over_sync']:g}"),
+    ("-", "Actions webhook, events/s: a request each", "≥ 2,000", "actions", lambda r: actions(r, "single")),
+    ("-", "Actions webhook, events/s: in batches", "≥ 40,000", "actions", lambda r: actions(r, "batched")),
+    ("-", "a condition over Segment's own way of judging it, worst case: FQL; trigger", "≤ 1", "fql",
+     lambda r: f"{r['worst_fql_over_segment']:g}; {r['worst_trigger_over_segment']:g}"),
     ("-", "webhook deliveries/s a core, unsigned", "≥ 2,000", "delivery",
      lambda r: f"{r['deliveries_per_second']:,} ({r['slowest']:,} to {r['fastest']:,})"),
     ("8", "p99 of nine healthy destinations beside one down, and one hanging, over none", "≤ 1.1", "isolation",
