@@ -16,6 +16,9 @@ from mainstem.model.ports import OAuthTokens, OutcomeCount, OutcomeQuery, Outcom
 from mainstem.public_api import labels, workspaces
 from mainstem.rest import tokens
 from mainstem.rest.dispatch import Request
+from mainstem.rest.grants import TOKEN, Resource, grant
+from mainstem.rest.permissions import ResourceType
+from mainstem.rest.roles import READERS, Role, find_role_by_name
 from mainstem.rest.tokens import Access
 from mainstem.settings import Settings
 from mainstem.vault import Vault
@@ -87,7 +90,23 @@ class Api:
 
     def _token(self, db: Any, access: Access) -> str:
         secret = tokens.new_secret()
-        tokens.create(db, self.vault, self.workspace.id, f"{access} token", access, START, secret)
+        made = tokens.create(db, self.vault, self.workspace.id, f"{access} token", access, START, secret)
+        if access is Access.MEMBER:
+            for role in READERS:
+                self._grant(db, made.id, role, Resource(self.workspace.id, ResourceType.WORKSPACE))
+        return secret
+
+    def _grant(self, db: Any, token_id: str, role: Role, *resources: Resource) -> None:
+        grant(db, self.workspace.id, (TOKEN, token_id), role, resources)
+
+    def member_with(self, role: str, *resources: Resource) -> str:
+        """A fresh member token with one role, on the whole workspace unless told otherwise; "" gives none."""
+        secret, found = tokens.new_secret(), find_role_by_name(role)
+        with self.database.transaction(writes=True) as db:
+            made = tokens.create(db, self.vault, self.workspace.id, role, Access.MEMBER, START, secret)
+            if role:
+                assert found is not None
+                self._grant(db, made.id, found, *resources or [Resource(self.workspace.id, ResourceType.WORKSPACE)])
         return secret
 
     def pass_time(self, **span: float) -> None:

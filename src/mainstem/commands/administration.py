@@ -20,6 +20,9 @@ from mainstem.engines.sqlite_control import FILE, SqliteControl
 from mainstem.errors import SettingsError
 from mainstem.public_api import workspaces
 from mainstem.rest import audit, tokens
+from mainstem.rest.grants import TOKEN, Resource, grant
+from mainstem.rest.permissions import ResourceType
+from mainstem.rest.roles import READERS
 from mainstem.rest.rows import moment_text
 from mainstem.rest.tokens import Access
 from mainstem.settings import Settings
@@ -42,6 +45,10 @@ def create_token(settings: Settings, description: str, access: str) -> int:
     with opened(settings, writes=True) as folder:
         now = app.utc_now()
         token = tokens.create(folder.db, folder.vault, folder.workspace_id, description, Access(access), now, secret)
+        if token.access is Access.MEMBER:
+            everything = [Resource(folder.workspace_id, ResourceType.WORKSPACE)]
+            for role in READERS:
+                grant(folder.db, folder.workspace_id, (TOKEN, token.id), role, everything)
         _record(folder, "Access Token Created", token)
     sys.stdout.write(f"{secret}\n")
     sys.stderr.write(f"Token {token.id} ({access}) was made. Keep the secret above: it is shown only this once.\n")

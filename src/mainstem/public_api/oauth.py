@@ -36,7 +36,7 @@ from mainstem.errors import (
 )
 from mainstem.model.ports import OAuthTokens, Tokens
 from mainstem.public_api.destinations import destinations
-from mainstem.rest import permissions, tokens
+from mainstem.rest import grants, tokens
 from mainstem.rest.dispatch import Answer, Database, Request
 from mainstem.rest.media import JSON
 from mainstem.rest.permissions import Needs
@@ -149,9 +149,12 @@ class OAuthPages:
             token = tokens.find_active(db, self._vault, secret.strip()) if is_bearer else None
             if token is None:
                 raise Unauthorized("A token is required: Authorization: Bearer <token>.")
-            permissions.check(token, Needs.SOURCE_ADMIN)
+            powers = grants.powers_of(db, token)
+            powers.check(Needs.SOURCE_ADMIN)
             mine = destinations.select().where(
-                destinations.c.id == destination_id, destinations.c.workspace_id == token.workspace_id
+                destinations.c.id == destination_id,
+                destinations.c.workspace_id == token.workspace_id,
+                powers.clause(Needs.SOURCE_ADMIN, destinations.c.source_id),
             )
             row = db.execute(mine).one_or_none()
         if row is None:

@@ -32,9 +32,10 @@ from mainstem.errors import (
     Unavailable,
 )
 from mainstem.model.ports import OutcomeStore
-from mainstem.rest import media, permissions, tokens
+from mainstem.rest import grants, media, tokens
 from mainstem.rest.limits import Limiter
 from mainstem.rest.operation import Call, Family, Operation, path_parameters
+from mainstem.rest.permissions import Powers
 from mainstem.rest.query import Kinds, parse_query
 from mainstem.rest.tokens import Token
 from mainstem.rest.wire import decode
@@ -151,12 +152,12 @@ class Dispatcher:
         self, operation: Operation, parameters: dict[str, str], request: Request, headers: dict[str, str]
     ) -> Answer:
         now = self._clock()
-        token = self._authenticated(request)
+        token, powers = self._authenticated(request)
         usage = self._limiter.consume(token.id, operation.id, operation.rate, now.timestamp())
         headers |= usage.headers
         _, media_type = media.negotiate(request.accept, operation.versions)
         arguments = _arguments(operation, parameters, request)
-        permissions.check(token, operation.needs)
+        powers.check(operation.needs)
         with self._database.transaction(writes=operation.writes) as db:
             call = Call(
                 db=db,
@@ -167,6 +168,7 @@ class Dispatcher:
                 operation=operation,
                 headers=request.headers,
                 tracking_url=self._tracking_url,
+                powers=powers,
             )
             result = operation.handler(call, *arguments)
             self._before_commit(call)
@@ -174,15 +176,15 @@ class Dispatcher:
         self._after_commit(call)
         return Answer(operation.status, headers | {"Content-Type": media_type}, body)
 
-    def _authenticated(self, request: Request) -> Token:
+    def _authenticated(self, request: Request) -> tuple[Token, Powers]:
         scheme, _, secret = request.header("authorization").partition(" ")
         if scheme.lower() != "bearer" or not secret.strip():
             raise Unauthorized("A token is required: Authorization: Bearer <token>.")
         with self._database.transaction(writes=False) as db:
             token = tokens.find_active(db, self._vault, secret.strip())
-        if token is None:
-            raise Unauthorized("This token is unknown or revoked.")
-        return token
+            if token is None:
+                raise Unauthorized("This token is unknown or revoked.")
+            return token, grants.powers_of(db, token)
 
 
 def _routes(families: Sequence[Family]) -> list[Route]:

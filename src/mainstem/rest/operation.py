@@ -14,12 +14,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection
 
 from mainstem.model.ports import OutcomeStore
 from mainstem.rest import audit, permissions
 from mainstem.rest.limits import Rate
-from mainstem.rest.permissions import Needs
+from mainstem.rest.permissions import ALL_POWERS, Needs, Powers
 from mainstem.rest.tokens import Token
 from mainstem.rest.wire import Wire
 from mainstem.vault import Vault
@@ -77,18 +77,38 @@ class Call:
         operation: Operation,
         headers: Sequence[tuple[str, str]] = (),
         tracking_url: str = "",
+        powers: Powers = ALL_POWERS,
     ) -> None:
         """`tracking_url` is where the Tracking API is reached, "" when that is not known."""
         self.db, self.token, self.now = db, token, now
         self.vault, self.outcomes, self.operation = vault, outcomes, operation
-        self.headers, self.tracking_url = headers, tracking_url
+        self.headers, self.tracking_url, self.powers = headers, tracking_url, powers
         self.workspace_id = token.workspace_id
         self.touched: set[str] = set()
         self.forgotten: set[str] = set()
 
     def may(self, needs: Needs) -> bool:
-        """Whether the caller has a power beyond what the operation asks for."""
-        return permissions.may(self.token, needs)
+        """Whether the caller has a power beyond what the operation asks for, on anything at all."""
+        return self.powers.may(needs)
+
+    def reach(self, needs: Needs, id: ColumnElement[str]) -> ColumnElement[bool]:
+        """The rows on which the caller has a power, for the `where` of a family's `visible`; `id` is the column with
+        the id of the source, warehouse, function or space that a row is, or belongs to."""
+        return self.powers.clause(needs, id)
+
+    def within(self, needs: Needs, ids: Sequence[str]) -> set[str]:
+        """Which of these sources, warehouses, functions or spaces the caller has a power on."""
+        return self.powers.within(self.db, needs, ids)
+
+    def demand(self, needs: Needs, id: str) -> None:
+        """Raises Forbidden unless the caller has this power on a source, warehouse, function or space."""
+        if not self.within(needs, [id]):
+            raise permissions.lacking(needs)
+
+    def demand_everywhere(self, needs: Needs) -> None:
+        """Raises Forbidden unless the caller has this power on the whole workspace, as who makes something new."""
+        if not self.powers.may_everywhere(needs):
+            raise permissions.lacking(needs)
 
     def touch(self, id: str) -> None:
         """The data plane must see this source, tracking plan or function (under the id that it is published by)

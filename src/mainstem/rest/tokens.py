@@ -34,6 +34,7 @@ tokens = Table(
     Column("hash", LargeBinary, nullable=False, unique=True),
     Column("created_at", Moment, nullable=False),
     Column("revoked_at", Moment),
+    Column("user_id", String),
 )
 
 
@@ -45,7 +46,7 @@ class Access(enum.StrEnum):
 
 
 class Token(msgspec.Struct, frozen=True):
-    """A token as listed; the secret itself is not kept."""
+    """A token as listed; the secret itself is not kept. One with a `user_id` acts with the powers of that user."""
 
     id: str
     workspace_id: str
@@ -53,6 +54,7 @@ class Token(msgspec.Struct, frozen=True):
     access: Access
     created_at: dt.datetime
     revoked_at: dt.datetime | None
+    user_id: str | None = None
 
 
 def new_secret() -> str:
@@ -71,10 +73,17 @@ def checksum(body: str) -> str:
 
 
 def create(
-    db: Connection, vault: Vault, workspace_id: str, description: str, access: Access, now: dt.datetime, secret: str
+    db: Connection,
+    vault: Vault,
+    workspace_id: str,
+    description: str,
+    access: Access,
+    now: dt.datetime,
+    secret: str,
+    user_id: str | None = None,
 ) -> Token:
     """Keep a token with this secret. The caller shows the secret once and forgets it."""
-    token = Token(base58_id(), workspace_id, description, access, now, None)
+    token = Token(base58_id(), workspace_id, description, access, now, None, user_id)
     values = msgspec.structs.asdict(token) | {"access": access.value, "hash": vault.keyed_hash(secret.encode())}
     db.execute(insert(tokens).values(values))
     return token

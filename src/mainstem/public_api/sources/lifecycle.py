@@ -13,7 +13,7 @@ from msgspec import Meta
 from sqlalchemy import Row, delete, insert, update
 
 from mainstem.errors import InputInvalid
-from mainstem.public_api import destinations, functions, integration_settings, transformations
+from mainstem.public_api import destinations, functions, integration_settings, suppressions, transformations
 from mainstem.public_api.labels import StatusOutput, source_labels
 from mainstem.public_api.sources import schema_controls, schema_settings
 from mainstem.public_api.sources.source import (
@@ -82,6 +82,7 @@ class SourcesOutput(Wire, frozen=True):
 @api.operation("POST /sources", status=201, needs=Needs.SOURCE_ADMIN, audit="Source Created")
 def create_source(call: Call, body: CreateSourceInput) -> SourceOutput:
     """Create Source"""
+    call.demand_everywhere(Needs.SOURCE_ADMIN)
     described = find_metadata(call, body.metadata_id)
     if described is None:
         raise InputInvalid([("metadataId", f'"metadataId" names no source of the catalog: {body.metadata_id}')])
@@ -175,6 +176,7 @@ def delete_source(call: Call, source_id: str) -> StatusOutput:
     functions.delete_inserts_at(call, source_id)
     schema_settings.delete_of_source(call, source_id)
     schema_controls.delete_of_source(call.db, source_id)
+    suppressions.delete_of_source(call, source_id)
     call.db.execute(delete(source_labels).where(source_labels.c.source_id == source_id))
     call.db.execute(delete(write_keys).where(write_keys.c.source_id == source_id))
     call.db.execute(delete(sources).where(sources.c.id == source_id))

@@ -72,12 +72,17 @@ class SourceOutput(Wire, frozen=True):
 
 def visible(call: Call) -> Select[Any]:
     """The only way the Public API reads the table."""
-    return select(sources).where(sources.c.workspace_id == call.workspace_id)
+    mine = call.reach(Needs.SOURCE_READ, sources.c.id)
+    return select(sources).where(sources.c.workspace_id == call.workspace_id, mine)
 
 
 def one(call: Call, source_id: str) -> Row[Any]:
-    """The row of a source that the caller may see. Raises NotFound; a slug is not an id."""
-    return rows.one(call.db, visible(call).where(sources.c.id == source_id), rows.missing("Source", source_id))
+    """The row of a source that the caller may see, and change when the operation changes sources. Raises NotFound
+    (a slug is not an id) and Forbidden."""
+    row = rows.one(call.db, visible(call).where(sources.c.id == source_id), rows.missing("Source", source_id))
+    if call.operation.needs is Needs.SOURCE_ADMIN:
+        call.demand(Needs.SOURCE_ADMIN, source_id)
+    return row
 
 
 def ids_ever(call: Call) -> list[str]:
@@ -96,7 +101,7 @@ def source_of(call: Call, source_id: str) -> Source:
 def sources_of(call: Call, found: Sequence[Row[Any]]) -> list[Source]:
     """Rows as they are on the wire, in the same order."""
     ids = [row.id for row in found]
-    keys = write_keys_of(call.db, ids) if call.may(Needs.SOURCE_ADMIN) else {}
+    keys = write_keys_of(call.db, sorted(call.within(Needs.SOURCE_ADMIN, ids)))
     marks = labels_of(call, ids)
     return [_source(call, row, keys.get(row.id, []), marks.get(row.id, [])) for row in found]
 
