@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainstem.destinations.network import is_allowed
-from mainstem.model.networks import MAPPED, NAT64, REFUSED_IPV4, Network, refused
+from mainstem.model.networks import MAPPED, NAT64, REFUSED_IPV4, Network, is_allowed, refused
 
 near_edges = st.sampled_from(refused()).flatmap(
     lambda network: st.sampled_from(

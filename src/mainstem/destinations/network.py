@@ -4,7 +4,7 @@ Settings of a destination are text that a tenant wrote, so a URL may name this m
 cloud's metadata service. Names, spellings and redirects all end in a socket address, and that is what is
 checked: the address that passes is the address that is connected to, so nothing can change in between.
 Proxy variables of the environment are not honoured, for the same reason.
-The ranges are those of `model/networks.py`.
+The ranges, and who is within, are those of `model/networks.py`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import logging
 import socket
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 from typing import Final
 
 from aiohttp import AddrInfoType, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from mainstem.model.networks import GLOBAL_UNICAST, NAT64, REFUSED_IPV4, REFUSED_IPV6, Network
+from mainstem.model.networks import Network, is_allowed
 
 log = logging.getLogger(__name__)
 
@@ -39,32 +39,6 @@ class AddressRefused(OSError):
 
     def __init__(self) -> None:
         super().__init__(errno.EACCES, "the address is not allowed")
-
-
-def is_allowed(address: IPv4Address | IPv6Address, allow_private: Sequence[Network] = ()) -> bool:
-    """True for an address of the public internet, and for those within `allow_private`.
-
-    An IPv4 address inside an IPv6 one (mapped, or of a NAT64 gateway) is judged as that IPv4 address.
-    """
-    if _within(address, allow_private):
-        return True
-    if isinstance(address, IPv6Address):
-        inner = _embedded(address)
-        if inner is not None:
-            return is_allowed(inner, allow_private)
-        if address not in GLOBAL_UNICAST:
-            return False
-    return not _within(address, (*REFUSED_IPV4, *REFUSED_IPV6))
-
-
-def _within(address: IPv4Address | IPv6Address, networks: Sequence[Network]) -> bool:
-    return any(address in network for network in networks if network.version == address.version)
-
-
-def _embedded(address: IPv6Address) -> IPv4Address | None:
-    if address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return IPv4Address(int(address) & 0xFFFF_FFFF) if address in NAT64 else None
 
 
 class CheckedSockets:

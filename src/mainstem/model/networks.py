@@ -1,4 +1,5 @@
-"""Networks that no destination or function may reach unless the operator lists them: what is not the public internet.
+"""Networks that no destination, function or warehouse may reach unless the operator lists them: what is not the
+public internet.
 
 Source of the ranges: the IANA special-purpose address registries and RFC 6890; that 6to4 and Teredo are refused
 whole is a judgement, both are out of use and hide an IPv4 address.
@@ -7,7 +8,7 @@ whole is a judgement, both are out of use and hide an IPv4 address.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, collapse_addresses, ip_network
 from typing import Final
 
 Network = IPv4Network | IPv6Network
@@ -45,6 +46,32 @@ REFUSED_IPV6: Final = tuple(
 GLOBAL_UNICAST: Final = IPv6Network("2000::/3")  # the only IPv6 space that holds public machines
 NAT64: Final = IPv6Network("64:ff9b::/96")
 MAPPED: Final = IPv6Network("::ffff:0:0/96")
+
+
+def is_allowed(address: IPv4Address | IPv6Address, allow_private: Sequence[Network] = ()) -> bool:
+    """True for an address of the public internet, and for those within `allow_private`.
+
+    An IPv4 address inside an IPv6 one (mapped, or of a NAT64 gateway) is judged as that IPv4 address.
+    """
+    if _within(address, allow_private):
+        return True
+    if isinstance(address, IPv6Address):
+        inner = _inner(address)
+        if inner is not None:
+            return is_allowed(inner, allow_private)
+        if address not in GLOBAL_UNICAST:
+            return False
+    return not _within(address, (*REFUSED_IPV4, *REFUSED_IPV6))
+
+
+def _within(address: IPv4Address | IPv6Address, networks: Sequence[Network]) -> bool:
+    return any(address in network for network in networks if network.version == address.version)
+
+
+def _inner(address: IPv6Address) -> IPv4Address | None:
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return IPv4Address(int(address) & 0xFFFF_FFFF) if address in NAT64 else None
 
 
 def refused(allow_private: Sequence[Network] = ()) -> list[Network]:
