@@ -73,16 +73,13 @@ NOT_YET = {
         listSyncsFromWarehouseAndSource replaceAdvancedSyncScheduleForWarehouse
         updateSelectiveSyncForWarehouse
     """,
-    "Space Filters": """
-        createFilterForSpace deleteFilterById getFilterById listFiltersForSpace updateFilterById
-    """,
     "Space Schema API": """
         listEntityPaths listEvents listPropertiesFromEntity listPropertiesFromEvent
         listSampleValuesFromEntityProperty listSampleValuesFromEventProperty listSampleValuesFromTrait
         listTraits
     """,
     "Spaces": """
-        batchQueryMessagingSubscriptionsForSpace getSpace listSpaces replaceMessagingSubscriptionsInSpaces
+        batchQueryMessagingSubscriptionsForSpace replaceMessagingSubscriptionsInSpaces
     """,
     "Warehouses": """
         addConnectionFromSourceToWarehouse createValidationInWarehouse createWarehouse deleteWarehouse

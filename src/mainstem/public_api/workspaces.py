@@ -9,6 +9,7 @@ import datetime as dt
 
 from sqlalchemy import Boolean, Column, Connection, Integer, String, Table, insert, select
 
+from mainstem.public_api.spaces import add_default_spaces
 from mainstem.rest import rows
 from mainstem.rest.ids import base58_id
 from mainstem.rest.operation import Call, Family
@@ -54,11 +55,12 @@ class WorkspaceOutput(Wire, frozen=True):
 
 
 def create(db: Connection, name: str, slug: str, owner_email: str, now: dt.datetime) -> Workspace:
-    """Make a workspace with its owner, as the first start does."""
+    """Make a workspace with its owner and its spaces, as the first start does."""
     workspace = Workspace(id=base58_id(), slug=slug, name=name)
     db.execute(insert(workspaces).values(id=workspace.id, slug=slug, name=name, created_at=now))
     owner = {"id": base58_id(), "workspace_id": workspace.id, "email": owner_email, "name": "Owner"}
     db.execute(insert(users).values(owner | {"is_owner": True, "created_at": now}))
+    add_default_spaces(db, workspace.id)
     return workspace
 
 
