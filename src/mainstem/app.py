@@ -134,7 +134,7 @@ def run_public_api(settings: Settings, address: Address, vault: Vault, stop: thr
     control, flow = SqliteControl(settings.data), open_flow(settings)
     kept = SqliteTokens(settings.data, vault.seal, vault.open)
     catalogue.use(settings.packages_folder)
-    dispatcher = public_api.build(settings, control, vault, flow.outcomes, utc_now, kept)
+    dispatcher = public_api.build(settings, control, vault, flow.outcomes, utc_now, kept, flow.learned)
     authorization = OAuthPages(
         control, vault, oauth.read_clients(settings.oauth_clients), kept, utc_now,
         base_url=settings.public_api_url, has_tls=settings.tls_cert is not None,

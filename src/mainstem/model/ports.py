@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -298,6 +298,14 @@ class LearnedSchemas(Protocol):
 
     def fields(self, source_id: str, event_type: str, event_name: str) -> Sequence[LearnedField]:
         """Return the properties or traits of an event, by path; empty when there are none."""
+
+
+class WarehouseDoor(Protocol):
+    """Where warehouses are knocked at."""
+
+    def opens(self, workspace_id: str, slug: str, settings: Mapping[str, Any]) -> bool:
+        """Whether a warehouse of this kind ("postgres") can be connected to with these settings, secrets included.
+        Tries it now, for about ten seconds at most. Raises TooManyRequests while others are being tried."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from mainstem.errors import EngineUnavailable, SettingsError
-from mainstem.model.ports import OAuthTokens, OutcomeStore
+from mainstem.model.ports import LearnedSchemas, OAuthTokens, OutcomeStore
 from mainstem.public_api import (
     api_calls,
     audit_trail,
@@ -20,6 +20,7 @@ from mainstem.public_api import (
     events,
     labels,
     monthly_tracked_users,
+    reverse_etl_models,
     space_filters,
     spaces,
     testing,
@@ -41,6 +42,7 @@ from mainstem.rest.limits import Limiter
 from mainstem.rest.operation import Call, Family
 from mainstem.settings import Settings
 from mainstem.vault import Vault
+from mainstem.warehouses.door import Door
 
 log: Final = logging.getLogger("mainstem.public_api")
 FAMILIES: Final[tuple[Family, ...]] = (
@@ -56,6 +58,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     delivery_metrics.api,
     lifecycle_of_subscriptions.api,
     destination_filters.api,
+    reverse_etl_models.api,
     transformations.api,
     plans.api,
     rules.api,
@@ -90,6 +93,7 @@ def build(
     outcomes: OutcomeStore,
     clock: Callable[[], dt.datetime],
     tokens: OAuthTokens | None = None,
+    learned: LearnedSchemas | None = None,
 ) -> Dispatcher:
     """The Public API without HTTP; `tokens` of destinations that are deleted are forgotten."""
 
@@ -112,6 +116,8 @@ def build(
         before_commit=publish_touched,
         after_commit=forget,
         tracking_url=tracking_url(settings),
+        warehouses=Door(settings.data / "warehouses", settings.allow_private),
+        learned=learned,
     )
 
 

@@ -1,9 +1,9 @@
 """One request through its steps, in order.
 
 route -> method -> token -> rate limit -> version and media type -> size -> syntax -> shape -> permission ->
-handler in a transaction -> audit and publication -> commit -> answer. The first step that refuses decides
-the status, so the order is the precedence of statuses. Source: Public API reference, "Error Handling"; the
-precedence is a judgement.
+handler in a transaction -> audit and publication -> commit -> answer; one that takes long is made after the commit.
+The first step that refuses decides the status, so the order is the precedence of statuses. Source: Public API
+reference, "Error Handling"; the precedence is a judgement.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from mainstem.errors import (
     Unauthorized,
     Unavailable,
 )
-from mainstem.model.ports import OutcomeStore
+from mainstem.model.ports import LearnedSchemas, OutcomeStore, WarehouseDoor
 from mainstem.rest import grants, media, tokens
 from mainstem.rest.limits import Limiter
-from mainstem.rest.operation import Call, Family, Operation, path_parameters
+from mainstem.rest.operation import Afterwards, Call, Family, Operation, path_parameters
 from mainstem.rest.permissions import Powers
 from mainstem.rest.query import Kinds, parse_query
 from mainstem.rest.tokens import Token
@@ -109,9 +109,11 @@ class Dispatcher:
         before_commit: Callable[[Call], None],
         after_commit: Callable[[Call], None] = lambda _call: None,
         tracking_url: str = "",
+        warehouses: WarehouseDoor | None = None,
+        learned: LearnedSchemas | None = None,
     ) -> None:
-        """`after_commit` never raises: what was answered is done. `tracking_url` is for the calls."""
-        self._tracking_url = tracking_url
+        """`after_commit` never raises: what was answered is done. The last three are for the calls."""
+        self._tracking_url, self._warehouses, self._learned = tracking_url, warehouses, learned
         self._database, self._vault, self._limiter = database, vault, limiter
         self._outcomes, self._clock = outcomes, clock
         self._before_commit, self._after_commit = before_commit, after_commit
@@ -169,11 +171,15 @@ class Dispatcher:
                 headers=request.headers,
                 tracking_url=self._tracking_url,
                 powers=powers,
+                warehouses=self._warehouses,
+                learned=self._learned,
             )
             result = operation.handler(call, *arguments)
             self._before_commit(call)
-            body = msgspec.json.encode({"data": result})  # before the commit: no 5xx may follow one
+            later = result if isinstance(result, Afterwards) else None
+            body = b"" if later else _encoded(result)  # before the commit: no 5xx may follow one
         self._after_commit(call)
+        body = _encoded(later.answer()) if later else body
         return Answer(operation.status, headers | {"Content-Type": media_type}, body)
 
     def _authenticated(self, request: Request) -> tuple[Token, Powers]:
@@ -196,6 +202,10 @@ def _routes(families: Sequence[Family]) -> list[Route]:
             raise TypeError(f"{operation.method} {operation.path} has two handlers")
         route.operations[operation.method] = operation
     return sorted(routes.values(), key=lambda route: [part.startswith("{") for part in route.segments])
+
+
+def _encoded(result: Any) -> bytes:
+    return msgspec.json.encode({"data": result})
 
 
 def _refusal(error: ApiError, headers: Mapping[str, str]) -> Answer:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import ColumnElement, Connection
 
-from mainstem.model.ports import OutcomeStore
+from mainstem.model.ports import LearnedSchemas, OutcomeStore, WarehouseDoor
 from mainstem.rest import audit, permissions
 from mainstem.rest.limits import Rate
 from mainstem.rest.permissions import ALL_POWERS, Needs, Powers
@@ -63,6 +63,13 @@ class Operation(msgspec.Struct, frozen=True):
         return self.method != "GET"
 
 
+class Afterwards(msgspec.Struct, frozen=True):
+    """What a handler returns in place of an answer that takes long: it is asked for once the transaction is
+    committed. What the handler changed stays changed, even when `answer` refuses."""
+
+    answer: Callable[[], Any]
+
+
 class Call:
     """One request being served: the transaction, the caller, the time."""
 
@@ -78,11 +85,15 @@ class Call:
         headers: Sequence[tuple[str, str]] = (),
         tracking_url: str = "",
         powers: Powers = ALL_POWERS,
+        warehouses: WarehouseDoor | None = None,
+        learned: LearnedSchemas | None = None,
     ) -> None:
-        """`tracking_url` is where the Tracking API is reached, "" when that is not known."""
+        """`tracking_url` is where the Tracking API is reached, "" when that is not known; `learned` is None where
+        nothing is known of what sources sent."""
         self.db, self.token, self.now = db, token, now
         self.vault, self.outcomes, self.operation = vault, outcomes, operation
         self.headers, self.tracking_url, self.powers = headers, tracking_url, powers
+        self._warehouses, self.learned = warehouses, learned
         self.workspace_id = token.workspace_id
         self.touched: set[str] = set()
         self.forgotten: set[str] = set()
@@ -105,10 +116,22 @@ class Call:
         if not self.within(needs, [id]):
             raise permissions.lacking(needs)
 
+    def demand_own(self, needs: Needs, id: str) -> None:
+        """Raises Forbidden when this is the power that the operation asks for and the caller lacks it on the object:
+        for a family's `one`, which other families call too."""
+        if self.operation.needs is needs:
+            self.demand(needs, id)
+
     def demand_everywhere(self, needs: Needs) -> None:
         """Raises Forbidden unless the caller has this power on the whole workspace, as who makes something new."""
         if not self.powers.may_everywhere(needs):
             raise permissions.lacking(needs)
+
+    @property
+    def warehouses(self) -> WarehouseDoor:
+        """Where warehouses are knocked at; outside of the transaction, see Afterwards."""
+        assert self._warehouses is not None, "nobody can connect to warehouses here"
+        return self._warehouses
 
     def touch(self, id: str) -> None:
         """The data plane must see this source, tracking plan or function (under the id that it is published by)
