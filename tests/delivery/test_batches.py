@@ -145,6 +145,36 @@ async def test_an_event_that_breaks_a_batch_is_found_and_set_aside_alone(world: 
     assert [each.new.message_id for each in world.dead_letters.list(0, 10)] == ["m1"]
 
 
+@pytest.mark.parametrize("is_returned", [True, False])
+async def test_of_a_batch_that_a_destinations_code_failed_on_only_the_one_at_fault_is_set_aside(
+    world: World, is_returned: bool
+) -> None:
+    fault = Filtered("bad_request", "it used more than 128 MB of memory", is_fault=True)
+
+    class Fragile(Batching):
+        async def perform_batch(self, messages: Sequence[Message], _http: Any) -> list[Failure | None]:
+            self.batches.append([each.message_id for each in messages])
+            ends = [fault if "m1" in self.batches[-1] else None] * len(messages)
+            if fault in ends and not is_returned:
+                raise fault
+            return list(ends)
+
+    batching = Fragile()
+    world.configuration.put("d1", {})
+    world.append([through("m0"), through("m1"), through("m2")])
+    async with world.working(connectors=batching.connectors):
+        await world.until_settled(3)
+        assert world.outcomes() == {
+            ("successful_delivery", "successes.attempt.1"): 2,
+            ("filtered_at_destination", "bad_request"): 1,
+        }
+        [letter] = world.dead_letters.list(0, 10)
+        assert (letter.new.message_id, letter.new.error) == ("m1", "it used more than 128 MB of memory")
+        assert world.dead_letters.redrive(letter.id)
+        await world.until_settled(4)
+    assert batching.batches == [["m0", "m1", "m2"], ["m0"], ["m1"], ["m2"], ["m1"]]
+
+
 async def test_while_batches_are_in_flight_the_next_one_grows(world: World) -> None:
     batching = Batching(size=100)
     batching.gate = asyncio.Event()

@@ -11,6 +11,7 @@ import pytest
 
 from mainstem.destinations.base import Connection, Filtered, Left, Message, Rejected, Retryable
 from mainstem.destinations.functions import Functions, verdict
+from mainstem.errors import SandboxUnavailable
 from mainstem.model.event import CALL, Event, Received, from_record, to_record
 from mainstem.model.ports import EntryKind, FunctionLogEntry
 from mainstem.model.snapshot import FunctionConfig, FunctionUse
@@ -117,6 +118,24 @@ async def test_any_other_error_is_discarded_as_bad_request_and_not_retried() -> 
     with pytest.raises(Filtered, match="bad_request"):
         await world.functions.as_destination(USE).perform(message(), HTTP)
     assert [(each.error, each.message_id) for each in world.log] == [("Error", "m1")]
+
+
+@pytest.mark.parametrize(("how", "is_fault"), [("killed", True), ("thrown", False)])
+def test_an_event_that_its_function_did_not_survive_is_set_aside(how: str, is_fault: bool) -> None:
+    failure = verdict(Ended(how=how, error="TypeError", message="it used more than 128 MB"))  # type: ignore[arg-type]
+    assert isinstance(failure, Filtered)
+    assert (failure.reason, failure.is_fault) == ("bad_request", is_fault)
+
+
+async def test_while_functions_cannot_run_events_wait() -> None:
+    def answer(_invocation: Invocation) -> Ended:
+        raise SandboxUnavailable("Deno does not start")
+
+    with pytest.raises(Retryable, match="retry"):
+        await World(answer).functions.as_destination(USE).perform(message(), HTTP)
+    with pytest.raises(Retryable) as raised:
+        await World(answer).functions.as_source(USE).perform(message(), HTTP)
+    assert raised.value.reason == "RETRY_ERROR"
 
 
 async def test_of_a_batch_with_statuses_200_400_500_only_the_third_is_retried() -> None:  # A55

@@ -488,6 +488,17 @@ def test_a_letter_of_a_connector_goes_back_into_the_queue(flow):
     assert counts(flow, stages=[Stage.FAILED_DELIVERY]) == {}
 
 
+def test_beyond_the_bound_of_dead_letters_events_are_only_counted(flow, monkeypatch):
+    monkeypatch.setattr("mainstem.engines.sqlite_flow.deliveries._MAX_LETTERS", 3)
+    set_aside(flow)
+    letter = msgspec.structs.replace(LETTER, destination_id="dst")
+    waiting = queue(flow, *(delivery(number, lane=number) for number in range(4)))
+    flow.queue.settle([Settled(each.id, FAILURE, 0, letter) for each in waiting], [])
+    assert len(flow.dead_letters.list(0, 10)) == 3
+    assert counts(flow, stages=[Stage.FAILED_DELIVERY]) == {(MINUTE,): (4, 0)}
+    assert flow.queue.take("dst", 0, 10, (0, 1)) == []
+
+
 def test_ids_of_dead_letters_are_never_given_out_twice(flow):
     first = set_aside(flow)
     flow.dead_letters.redrive(first)

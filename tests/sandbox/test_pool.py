@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from pathlib import Path
 
 import msgspec
@@ -220,6 +221,44 @@ async def test_a_process_that_holds_its_thread_goes_behind_everybody() -> None:
         looping = asyncio.create_task(call(box, code("function onTrack() { for (;;); }")))
         await until(lambda: any(os.sched_getscheduler(pid) == os.SCHED_IDLE for pid in pids(box)))
         assert not looping.done()
+
+
+WAITS = "async function onTrack({ n }) { await new Promise((done) => setTimeout(done, 300)); return n; }"
+
+
+@pytest.mark.parametrize("count", [1, 5])
+async def test_invocations_whose_process_somebody_killed_are_run_again(count: int) -> None:
+    async with sandbox(PATIENT) as box:
+        function = code(WAITS)
+        calls = [asyncio.create_task(call(box, function, {"n": n})) for n in range(count)]
+        await until(lambda: sum(each.began > 0 for one in box._processes for each in one._calls.values()) == count)
+        [pid] = pids(box)
+        os.kill(pid, signal.SIGKILL)
+        ended = await asyncio.gather(*calls)
+        assert [value(each) for each in ended] == list(range(count))
+
+
+async def test_invocations_whose_process_is_killed_again_and_again_end() -> None:
+    async with sandbox(PATIENT) as box:
+        running = asyncio.create_task(call(box, code("function onTrack() { for (;;); }")))
+        for _ in range(4):
+            await until(lambda: any(each.began for one in box._processes for each in one._calls.values()))
+            [pid] = pids(box)
+            os.kill(pid, signal.SIGKILL)
+            await until(lambda pid=pid: pid not in pids(box))
+        ended = await running
+        assert (ended.how, ended.message) == ("killed", "its process ended again and again")
+
+
+@pytest.mark.parametrize("state", ["starting", "loading"])
+async def test_a_process_that_somebody_kills_before_it_runs_is_no_fault_of_the_code(state: str) -> None:
+    async with sandbox(PATIENT) as box:
+        running = asyncio.create_task(call(box, code("for (;;); function onTrack() {}")))
+        await until(lambda: any(each._pid and each._state == state for each in box._processes))
+        [pid] = pids(box)
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(SandboxUnavailable):
+            await running
 
 
 async def test_close_ends_everything_and_says_so() -> None:

@@ -392,14 +392,18 @@ class Worker:
                 return [connection] * len(deliveries)
             if connection.perform_batch is None or connection.group(messages[0].subscription_id) is None:
                 return [await connection.perform(messages[0], self._http)]
-            return await connection.perform_batch(messages, self._http)
+            ends: Sequence[End] = await connection.perform_batch(messages, self._http)
         except (Retryable, Rejected, Filtered) as failure:
-            return [failure] * len(deliveries)
+            ends = [failure] * len(deliveries)
         except Exception as error:  # noqa: BLE001 - whatever a connector fails with, the event is set aside
-            if len(deliveries) == 1:
-                return [self._dead_letter(deliveries[0], error)]
+            ends = [self._dead_letter(each, error) for each in deliveries]
         # One of a batch may be at fault: each is tried alone, so that only that one is set aside.
-        return [(await self._perform(outbound, [each]))[0] for each in deliveries]
+        if sum(map(is_fault, ends)) < 2:
+            return ends
+        return [
+            (await self._perform(outbound, [each]))[0] if is_fault(end) else end
+            for each, end in zip(deliveries, ends, strict=True)
+        ]
 
     def _message(self, delivery: Delivery) -> Message:
         new = delivery.new
@@ -428,14 +432,17 @@ class Worker:
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
         place = f" at {trace.tb_frame.f_globals.get('__name__')}:{trace.tb_lineno}" if trace is not None else ""
+        fault = f"{type(error).__name__}{place}"
+        log.error("destination %s: %s", delivery.new.destination_id, fault)
+        return self._letter(delivery, fault)
+
+    def _letter(self, delivery: Delivery, fault: str) -> NewDeadLetter:
         new = delivery.new
         config = self._snapshot.current.destinations.get(new.destination_id)
         where = self._connectors.name(config) if config is not None else "deliver"
-        log.error("destination %s: %s%s; the event is a dead letter", new.destination_id, type(error).__name__, place)
         return NewDeadLetter(
-            self._now_ms(), new.source_id, new.destination_id, new.message_id, where,
-            f"{type(error).__name__}{place}", new.body,
-        )  # fmt: skip
+            self._now_ms(), new.source_id, new.destination_id, new.message_id, where, fault, new.body
+        )
 
     def _arrived(
         self, outbound: Outbound, delivery: Delivery, end: Rejected | Filtered | Left | NewDeadLetter | None
@@ -448,7 +455,10 @@ class Worker:
             self._leave(delivery, end.entries)
         elif isinstance(end, Rejected | Filtered):
             stage = stage_of(destination_id, end.reason, is_filtered=isinstance(end, Filtered))
-            self._settle(delivery, stage, end.reason, retries)
+            dead = self._letter(delivery, end.detail or end.reason) if end.is_fault else None
+            self._settle(delivery, stage, end.reason, retries, dead)
+            if end.is_fault:
+                return
         else:
             reason = "INTERNAL" if stage_of(destination_id, "") is Stage.FAILED_DELIVERY else "internal"
             self._settle(delivery, stage_of(destination_id, reason), reason, retries, end)
@@ -497,6 +507,11 @@ class Worker:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+
+
+def is_fault(end: End) -> bool:
+    """True when the event broke what was to send it, rather than being refused: it is set aside."""
+    return isinstance(end, NewDeadLetter) or (isinstance(end, Rejected | Filtered) and end.is_fault)
 
 
 def stage_of(destination_id: str, reason: str, *, is_filtered: bool = False) -> Stage:

@@ -8,7 +8,8 @@ each event. The function returns when the event is delivered, or raises
     Filtered    a user's function, or a mapping that is gone, lets the event go no further
 
 and that alone decides what follows: the worker owns retries, their times and their limits. Anything else that
-is raised is a fault of the connector: the event ends as INTERNAL and is set aside as a dead letter. The function
+is raised is a fault of the connector: the event ends as INTERNAL and is set aside as a dead letter, as it is with a
+Rejected or Filtered that `is_fault`. A fault of several events is looked for again in each alone. The function
 bounds its own time (`post` does), because nothing waits for a user's next event but the one before.
 """
 
@@ -37,22 +38,26 @@ class Retryable(Exception):
 
 class Rejected(Exception):
     """The event will never arrive. `reason` is a published discard reason, such as "400" or
-    "INVALID_SETTINGS"; `detail` is for the log and names no secret."""
+    "INVALID_SETTINGS"; `detail` is for the log and names no secret. With `is_fault` it was the destination's own
+    code that failed on the event, which is set aside as a dead letter."""
 
-    def __init__(self, reason: str, detail: str = "") -> None:
+    def __init__(self, reason: str, detail: str = "", *, is_fault: bool = False) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
+        self.is_fault = is_fault
 
 
 class Filtered(Exception):
     """The event ends here without a delivery. `reason` is a published discard reason of "filtered at
-    destination"; `detail` is for the log and names no secret."""
+    destination"; `detail` is for the log and names no secret. With `is_fault` the function did not survive the
+    event, which is set aside as a dead letter."""
 
-    def __init__(self, reason: str, detail: str = "") -> None:
+    def __init__(self, reason: str, detail: str = "", *, is_fault: bool = False) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
+        self.is_fault = is_fault
 
 
 class Left(msgspec.Struct, frozen=True):

@@ -28,6 +28,7 @@ from mainstem.destinations.base import (
     Rejected,
     Retryable,
 )
+from mainstem.errors import SandboxUnavailable
 from mainstem.model.event import EVENT_TYPES, Event, Received, to_record
 from mainstem.model.ports import EntryKind, FunctionLogEntry, NewEntry
 from mainstem.model.snapshot import FunctionConfig, FunctionUse
@@ -81,14 +82,18 @@ class Functions:
         return ended
 
     async def call(self, use: FunctionUse, handler: str, argument: bytes, message_id: str) -> Ended:
-        """Call a handler and log it. A function that is not deployed ends as bad_code."""
+        """Call a handler and log it. A function that is not deployed ends as bad_code. Raises Retryable while
+        functions cannot run."""
         function = self._find(use.function_id)
         if function is None:
             ended = Ended(how="bad_code", message="the function is not deployed")
         else:
             # Its kind is one of the four that the sandbox knows: no other can be used anywhere.
             code = Code(function.id, function.version, function.kind, function.code)  # type: ignore[arg-type]
-            ended = await self._sandbox.invoke(code, Invocation(handler, argument, _write(use.settings)))
+            try:
+                ended = await self._sandbox.invoke(code, Invocation(handler, argument, _write(use.settings)))
+            except SandboxUnavailable as error:  # the event has no part in that
+                raise Retryable("retry") from error
         if ended.logs or ended.how not in ("returned", "no_handler"):
             self._log(use, function, handler, message_id, ended)
         return ended
@@ -177,11 +182,14 @@ class Functions:
         """A source function: what it emits enters the pipeline as if it had been sent."""
 
         async def perform(message: Message, _http: ClientSession) -> Left:
-            ended = await self.call(use, "onRequest", message.body, message.message_id)
-            failure = verdict(ended)
-            if failure is not None:
+            try:
+                ended = await self.call(use, "onRequest", message.body, message.message_id)
+                failure = verdict(ended)
+                if failure is not None:
+                    raise failure
+            except (Retryable, Filtered) as failure:
                 failure.reason = _AT_SOURCE.get(failure.reason, failure.reason)
-                raise failure
+                raise
             entries = [_emitted(message, place, each) for place, each in enumerate(ended.emitted)]
             if None in entries:
                 note = f"Segment.set: {entries.count(None)} objects were not kept, for only warehouses take objects"
@@ -223,7 +231,8 @@ def verdict(ended: Ended) -> Retryable | Filtered | None:
     | DropEvent                                     | filtered, dropped                                 |
     | RetryError                                    | tried again; in the end filtered, retry           |
     | longer than five seconds                      | tried again; in the end filtered, gateway_timeout |
-    | any other throw, too much memory, an exit     | filtered, bad_request                             |
+    | any other throw                               | filtered, bad_request                             |
+    | too much memory, an exit                      | filtered, bad_request; set aside as a dead letter |
     | code that does not load, or is not deployed   | filtered, invalid_settings                        |
     """
     if ended.how == "returned":
@@ -236,7 +245,9 @@ def verdict(ended: Ended) -> Retryable | Filtered | None:
         return Filtered("invalid_settings")
     if ended.how == "thrown" and ended.error == "RetryError":
         return Retryable("retry")
-    return Filtered(_THROWN.get(ended.error, "bad_request") if ended.how == "thrown" else "bad_request")
+    if ended.how == "thrown":
+        return Filtered(_THROWN.get(ended.error, "bad_request"))
+    return Filtered("bad_request", ended.message, is_fault=True)
 
 
 async def one_by_one(perform: Perform, messages: Sequence[Message], http: ClientSession) -> Sequence[Failure | None]:

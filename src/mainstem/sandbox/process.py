@@ -14,7 +14,8 @@ Lines from it, each an array that begins with the process's secret:
 A line that begins otherwise is forged and the process ends. JavaScript runs one thing at a time, so an invocation
 that started and neither waits nor ended is the one that holds the thread: it alone can be at fault for that. In
 every other case the one that was alone in the process is at fault; if there were several they are suspects, and
-are to be run again one by one.
+are to be run again one by one. So they are when somebody else killed the process (the system for want of memory, or
+an operator), for nothing in it can do that.
 """
 
 from __future__ import annotations
@@ -468,7 +469,8 @@ class Process(asyncio.SubprocessProtocol):
         self._calls.clear()
         if not self._end.done():
             self._end.set_result(None)
-        if state == "starting" and (self._verdict is None or verdict.how == "timeout"):
+        has_not_started = state == "starting" and (self._verdict is None or verdict.how == "timeout")
+        if has_not_started or (state == "loading" and self._was_killed_by_others()):
             text = self._errors.decode(errors="replace").strip()[:500]
             self.owner.unavailable(self, SandboxUnavailable(f"Deno does not start: {text or verdict.message}"))
         elif state == "loading":
@@ -483,11 +485,15 @@ class Process(asyncio.SubprocessProtocol):
             return Verdict("killed", "it asked for more memory than there is for it")
         return Verdict("killed", "its process ended")
 
+    def _was_killed_by_others(self) -> bool:
+        code = self._transport.get_returncode() if self._transport is not None else None
+        return self._verdict is None and code == -signal.SIGKILL
+
     def _sort(self, verdict: Verdict) -> tuple[list[Call], list[Call]]:
         """End who is at fault; return who is not, and who may be."""
         began = [call for call in self._calls.values() if call.began]
         guilty = self._open if verdict.how == "timeout" else None
-        if guilty is None and len(began) == 1 and not self._left:
+        if guilty is None and len(began) == 1 and not self._left and not self._was_killed_by_others():
             guilty = began[0]
         if guilty is not None:
             guilty.end(self._guilty(guilty, verdict))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mainstem.destinations.actions.connector import connect
+from mainstem.destinations.actions.connector import connect, failure_of
 from mainstem.destinations.actions.runner import Answer, Call, Result
 from mainstem.destinations.base import Connection, Filtered, Message, Rejected, Retryable
 from mainstem.model.snapshot import DestinationConfig, SubscriptionConfig
@@ -76,6 +76,13 @@ async def test_a_call_has_the_action_the_mapping_the_settings_and_the_tokens() -
 async def test_the_status_decides_whether_it_is_tried_again(status: int, failure: type[Exception]) -> None:
     with pytest.raises(failure, match=str(status)):
         await connected(Told()).perform(message(status), HTTP)
+
+
+@pytest.mark.parametrize(("result", "is_fault"), [(Result(0, "TypeError", "m"), True), (Result(400, "BAD"), False)])
+def test_an_event_that_the_destinations_own_code_failed_on_is_set_aside(result: Result, is_fault: bool) -> None:
+    failure = failure_of(result)
+    assert isinstance(failure, Rejected)
+    assert (failure.reason, failure.is_fault) == ("INTERNAL" if is_fault else "400", is_fault)
 
 
 async def test_members_of_a_batch_have_results_of_their_own() -> None:

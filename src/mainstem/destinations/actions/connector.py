@@ -85,7 +85,7 @@ def failure_of(result: Result) -> Failure | None:
     is_retryable, reason = discard(result)
     if is_retryable:
         return Retryable(reason, retry_after_seconds=result.retry_after_seconds)
-    return Rejected(reason, result.message)
+    return Rejected(reason, result.message, is_fault=reason == "INTERNAL")
 
 
 def _keep(answer: Answer, messages: Sequence[Message]) -> None:

@@ -22,6 +22,7 @@ _NEW: Final = (
 )
 _COLUMNS: Final = f"id, {_NEW}, attempts, due_at_ms, first_attempt_at_ms, progress, reason"
 _WANTED: Final = "(SELECT value FROM json_each(?))"
+_MAX_LETTERS: Final = 10_000
 
 
 def queue(db: sqlite3.Connection, deliveries: Sequence[NewDelivery]) -> None:
@@ -127,7 +128,11 @@ def _tallies(settled: Iterable[Settled]) -> dict[OutcomeKey, Tally]:
 
 
 def _set_aside(db: sqlite3.Connection, dead: Sequence[Settled]) -> None:
-    for each in dead:
+    """Keep dead letters, up to a bound: code that fails on every event must not fill the disk."""
+    if not dead:
+        return
+    (kept,) = db.execute("SELECT count(*) FROM (SELECT 1 FROM dead_letters LIMIT ?)", (_MAX_LETTERS,)).fetchone()
+    for each in dead[: _MAX_LETTERS - kept]:
         row = db.execute(f"SELECT {_COLUMNS} FROM deliveries WHERE id = ?", (each.id,)).fetchone()
         entry = msgspec.msgpack.encode(_delivery(row).new)
         assert each.dead is not None
