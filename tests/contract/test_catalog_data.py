@@ -57,9 +57,16 @@ def test_ids_and_slugs_are_unique(name: str) -> None:
         ("8HWbgPTt3k", "net"),
         ("dZeHygTSD4", "apple"),
         ("yMu7LRR59b", "kotlin"),
+        ("WvlvcGEJsT", "postgres"),
+        ("0yMe8VfuDc", "redshift"),
+        ("BQp3zGUgjV", "snowflake"),
+        ("78PbvP2yv8", "bigquery"),
+        ("aSPS4yE0CZ", "databricks"),
+        ("xNpohElkX2", "azure"),
+        ("fUGdCkAF8f", "db2"),
     ],
 )
-def test_a_library_has_its_published_id_and_slug(metadata_id: str, slug: str) -> None:
+def test_a_source_type_has_its_published_id_and_slug(metadata_id: str, slug: str) -> None:
     assert SOURCES[metadata_id]["metadata"]["slug"] == slug
 
 
@@ -67,6 +74,15 @@ def test_no_source_type_needs_more_than_a_write_key() -> None:
     for entry in SOURCES.values():
         assert entry["metadata"]["isCloudEventSource"] is False
         assert not any(option["required"] for option in entry["metadata"]["options"])
+
+
+def test_secrets_of_databases_are_passwords_so_that_replies_mask_them() -> None:
+    databases = [entry["metadata"] for entry in SOURCES.values() if entry["metadata"]["categories"] == ["Warehouse"]]
+    assert len(databases) == 7
+    for database in databases:
+        secrets = {option["name"] for option in database["options"] if option["type"] == "password"}
+        assert secrets <= {"password", "credentials", "clientSecret"}
+        assert len(secrets) == 1
 
 
 def test_browsers_and_phones_are_client_side_and_servers_are_not() -> None:

@@ -64,9 +64,8 @@ NOT_YET = {
         updateSelectiveSyncForWarehouseAndSpace
     """,
     "Reverse ETL": """
-        cancelReverseETLSyncForModel createReverseETLManualSync createReverseEtlModel deleteReverseEtlModel
-        getReverseETLSyncStatus getReverseEtlModel listReverseETLSyncStatusesFromModelAndSubscriptionId
-        listReverseEtlModels updateReverseEtlModel
+        cancelReverseETLSyncForModel createReverseETLManualSync getReverseETLSyncStatus
+        listReverseETLSyncStatusesFromModelAndSubscriptionId
     """,
     "Selective Sync": """
         getAdvancedSyncScheduleFromWarehouse listSelectiveSyncsFromWarehouseAndSource listSyncsFromWarehouse

@@ -76,6 +76,18 @@ def connected(sdk: Sdk) -> Connection:
     return Connection(source["id"], source["writeKeys"][0], destination["id"])
 
 
+def new_model(sdk: Sdk) -> str:
+    """The id of a model of a database."""
+    body: dict[str, Any] = {"slug": f"rows-{secrets.token_hex(5)}", "enabled": True, "metadataId": "WvlvcGEJsT"}
+    source = sdk.call("createSource", body=body)["source"]
+    body = {
+        "sourceId": source["id"], "name": "Orders", "description": " ", "enabled": True,
+        "query": "SELECT * FROM orders", "queryIdentifierColumn": "id",
+    }  # fmt: skip
+    made: str = sdk.call("createReverseEtlModel", body=body)["reverseEtlModel"]["id"]
+    return made
+
+
 def create(sdk: Sdk, connection: Connection, **more: Any) -> dict[str, Any]:
     body = {
         "name": "Order mail", "actionId": SEND, "trigger": 'type = "track" and event = "Order Completed"',
@@ -118,7 +130,7 @@ def test_the_schedule_of_a_model_is_read_by_clients_that_forbid_unknown_keys(
     go: Sdk, schedule: dict[str, Any]
 ) -> None:
     connection = connected(go)
-    path = (connection.destination_id, create(go, connection, modelId="rEtLModel")["id"])
+    path = (connection.destination_id, create(go, connection, modelId=new_model(go))["id"])
     go.call("updateSubscriptionForDestination", *path, body={"input": {"reverseETLSchedule": schedule}})
     assert go.call("getSubscriptionFromDestination", *path)["subscription"]["reverseETLSchedule"] == schedule
 

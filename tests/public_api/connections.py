@@ -11,6 +11,7 @@ from mainstem.public_api import publish
 from public_api.client import Api, Reply
 
 HTTP_API = "iUM16Md8P2"
+POSTGRES = "WvlvcGEJsT"
 WEBHOOKS = "54521fdc25e721e32a72ef04"
 HOOK = {"hook": "https://sink.example/a", "headers": [{"key": "Authorization", "value": "Basic abcdef"}]}
 
@@ -20,6 +21,32 @@ def new_source(api: Api, slug: str = "site") -> str:
     body = {"slug": slug, "enabled": True, "metadataId": HTTP_API}
     source_id: str = api.post("/sources", body).data["source"]["id"]
     return source_id
+
+
+def new_database(api: Api, slug: str = "rows") -> str:
+    """The id of a new source whose rows can be queried."""
+    body = {"slug": slug, "enabled": True, "metadataId": POSTGRES}
+    source_id: str = api.post("/sources", body).data["source"]["id"]
+    return source_id
+
+
+def post_model(api: Api, source_id: str, **more: Any) -> Reply:
+    """createReverseEtlModel for a query of all customers."""
+    body = {
+        "sourceId": source_id,
+        "name": "Customers",
+        "description": " ",
+        "enabled": True,
+        "query": "SELECT * FROM customers",
+        "queryIdentifierColumn": "id",
+    }
+    return api.post("/reverse-etl-models", body | more)
+
+
+def new_model(api: Api, source_id: str, **more: Any) -> str:
+    """The id of a new model."""
+    model_id: str = post_model(api, source_id, **more).data["reverseEtlModel"]["id"]
+    return model_id
 
 
 def post_webhook(api: Api, source_id: str, **more: Any) -> Reply:

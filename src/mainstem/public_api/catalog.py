@@ -30,6 +30,7 @@ api = Family("Catalog")
 NO_LOGO: Final = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 1 1'/%3E"
 INSTALL: Final = "Run `mainstem destinations install` to make it available."
 _DATA: Final = "catalog_data"
+_WAREHOUSE: Final = "Warehouse"  # the published category of sources that are databases
 Entry = TypeVar("Entry")
 
 
@@ -161,6 +162,12 @@ def find_source_metadata(id: str) -> SourceMetadata | None:
     """The type of source with this id."""
     entry = _sources().get(id)
     return entry.metadata if entry else None
+
+
+def is_warehouse_source(id: str) -> bool:
+    """Whether sources of this type are databases whose rows models read (Reverse ETL)."""
+    described = find_source_metadata(id)
+    return described is not None and _WAREHOUSE in described.categories
 
 
 def find_destination_metadata(id: str) -> DestinationMetadata | None:

@@ -10,7 +10,7 @@ import pytest
 
 from public_api.actions import SEND, installed, new_mailer
 from public_api.client import Api, Reply
-from public_api.connections import new_source
+from public_api.connections import new_database, new_model, new_source
 
 Create = Callable[..., Reply]
 
@@ -30,6 +30,11 @@ def source_id(api: Api) -> str:
 @pytest.fixture
 def destination_id(api: Api, source_id: str) -> str:
     return new_mailer(api, source_id)
+
+
+@pytest.fixture
+def model_id(api: Api) -> str:
+    return new_model(api, new_database(api))
 
 
 @pytest.fixture

@@ -81,11 +81,19 @@ class TestCreate:
             assert mappings(api, source_id)[0].mapping["to"] == {"@path": "$.traits.email"}
 
     def test_one_on_a_model_is_kept_and_no_event_goes_through_it(
-        self, api: Api, source_id: str, create: Create
+        self, api: Api, source_id: str, model_id: str, create: Create
     ) -> None:
-        created = create(modelId="rEtLModel").data["destinationSubscription"]
-        assert created["modelId"] == "rEtLModel"
+        created = create(modelId=model_id).data["destinationSubscription"]
+        assert created["modelId"] == model_id
         assert mappings(api, source_id) == ()
+
+    def test_a_model_that_is_not_there_is_refused(self, api: Api, url: str, create: Create) -> None:
+        refused = create(modelId="nowhere", trigger="(")
+        assert (refused.status, refused.fields) == (422, ["trigger", "modelId"])
+        assert refused.messages[1] == "\"modelId\" names no model: Model with id 'nowhere' not found."
+        own_id = create().data["destinationSubscription"]["id"]
+        changed = api.patch(f"{url}/{own_id}", {"input": {"reverseETLModelId": "nowhere"}})
+        assert (changed.status, changed.fields) == (422, ["input.reverseETLModelId"])
 
     def test_missing_fields_are_all_named(self, api: Api, url: str) -> None:
         assert sorted(api.post(url, {}).fields) == ["actionId", "enabled", "name", "trigger"]
@@ -275,10 +283,12 @@ class TestUpdate:
         finally:
             catalogue.use(package)
 
-    def test_the_model_can_be_set_and_cleared(self, api: Api, source_id: str, url: str, create: Create) -> None:
+    def test_the_model_can_be_set_and_cleared(
+        self, api: Api, source_id: str, model_id: str, url: str, create: Create
+    ) -> None:
         own_id = create().data["destinationSubscription"]["id"]
-        set_ = api.patch(f"{url}/{own_id}", {"input": {"reverseETLModelId": "m1"}}).data["subscription"]
-        assert set_["modelId"] == "m1"
+        set_ = api.patch(f"{url}/{own_id}", {"input": {"reverseETLModelId": model_id}}).data["subscription"]
+        assert set_["modelId"] == model_id
         assert mappings(api, source_id) == ()
         cleared = api.patch(f"{url}/{own_id}", {"input": {"reverseETLModelId": ""}}).data["subscription"]
         assert cleared["modelId"] == ""

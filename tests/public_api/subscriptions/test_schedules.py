@@ -37,8 +37,8 @@ REFUSED: list[tuple[Any, str]] = [
 
 
 @pytest.fixture
-def update(api: Api, url: str, create: Callable[..., Reply]) -> Callable[[Any], Reply]:
-    own_id = create(modelId="m").data["destinationSubscription"]["id"]
+def update(api: Api, url: str, model_id: str, create: Callable[..., Reply]) -> Callable[[Any], Reply]:
+    own_id = create(modelId=model_id).data["destinationSubscription"]["id"]
     return lambda schedule: api.patch(f"{url}/{own_id}", {"input": {"reverseETLSchedule": schedule}})
 
 

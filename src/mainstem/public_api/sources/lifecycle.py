@@ -13,7 +13,14 @@ from msgspec import Meta
 from sqlalchemy import Row, delete, insert, update
 
 from mainstem.errors import InputInvalid
-from mainstem.public_api import destinations, functions, integration_settings, suppressions, transformations
+from mainstem.public_api import (
+    destinations,
+    functions,
+    integration_settings,
+    reverse_etl_models,
+    suppressions,
+    transformations,
+)
 from mainstem.public_api.labels import StatusOutput, source_labels
 from mainstem.public_api.sources import schema_controls, schema_settings
 from mainstem.public_api.sources.source import (
@@ -172,6 +179,7 @@ def delete_source(call: Call, source_id: str) -> StatusOutput:
     """Delete Source"""
     row = one(call, source_id)
     destinations.delete_of_source(call, source_id)
+    reverse_etl_models.delete_of_source(call, source_id)
     transformations.delete_of_source(call, source_id)
     functions.delete_inserts_at(call, source_id)
     schema_settings.delete_of_source(call, source_id)

@@ -1,8 +1,9 @@
 """Subscriptions of a destination: create, read, change, delete.
 
 Source: Public API reference, tag "Destinations" (5 operations); product guide, "Destinations Actions" (50 mappings a
-destination). Judgements: 422 for a trigger that can never fire and for a mapping that the action can never use, 400
-for the fifty-first subscription; what a trigger says and the runner reads otherwise is a line of the log.
+destination). Judgements: 422 for a trigger that can never fire, for a mapping that the action can never use and for a
+model that is not there, 400 for the fifty-first subscription; what a trigger says and the runner reads otherwise is a
+line of the log.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from sqlalchemy import Row, Select, delete, func, insert, select, update
 from mainstem.errors import BadRequest, InputInvalid
 from mainstem.model import trigger
 from mainstem.public_api import destinations
+from mainstem.public_api import reverse_etl_models as models
 from mainstem.public_api.labels import StatusOutput
 from mainstem.public_api.subscriptions import fields
 from mainstem.public_api.subscriptions.schedules import ScheduleInput, checked
@@ -100,7 +102,8 @@ class SubscriptionsOutput(Wire, frozen=True):
 
 def visible(call: Call) -> Select[Any]:
     """The only way these operations read the table."""
-    return select(subscriptions).where(subscriptions.c.workspace_id == call.workspace_id)
+    mine = call.reach(Needs.SOURCE_READ, subscriptions.c.source_id)
+    return select(subscriptions).where(subscriptions.c.workspace_id == call.workspace_id, mine)
 
 
 def _of_destination(call: Call, destination_id: str) -> Select[Any]:
@@ -139,6 +142,7 @@ def create_destination_subscription(
         raise InputInvalid([("actionId", action_fault), *_trigger_faults(body.trigger, "trigger")])
     mapped = Mapped(body.settings, defaults_of(action))
     faults = _trigger_faults(body.trigger, "trigger") + fields.faults(body.settings, action, "settings")
+    faults += _model_faults(call, given(body.model_id, None), "modelId")
     if body.enabled and not faults:
         faults = fields.missing(mapped.mapping, action, "settings")
     if faults:
@@ -227,6 +231,7 @@ def _changes(call: Call, row: Row[Any], sent: SubscriptionChanges) -> dict[str, 
     """New values of columns. Raises InputInvalid with every fault of what was sent."""
     faults = [] if sent.trigger is UNSET else _trigger_faults(sent.trigger, "input.trigger")
     faults += _mapping_faults(call, row, sent)
+    faults += _model_faults(call, given(sent.model_id, None), "input.reverseETLModelId")
     if faults:
         raise InputInvalid(faults)
     columns: dict[str, Any] = {"name": sent.name, "trigger": sent.trigger, "enabled": sent.enabled}
@@ -258,6 +263,13 @@ def _mapping_faults(call: Call, row: Row[Any], sent: SubscriptionChanges) -> Fau
 
 def _trigger_faults(text: str, field: str) -> Faults:
     return [(field, f'"{field}" can never fire: {reason}') for reason in trigger.faults(text)]
+
+
+def _model_faults(call: Call, model_id: str | None, field: str) -> Faults:
+    """What is wrong with naming this model, if one is named."""
+    if not model_id or call.db.execute(models.visible(call).where(models.models.c.id == model_id)).first():
+        return []
+    return [(field, f'"{field}" names no model: {rows.missing("Model", model_id)}')]
 
 
 def _warn(subscription_id: str, text: str) -> None:

@@ -13,6 +13,7 @@ import msgspec
 from sqlalchemy import (
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     Integer,
     LargeBinary,
@@ -93,7 +94,9 @@ def subscription_of(call: Call, row: Row[Any]) -> Subscription:
         action_slug=row.action_slug,
         destination_id=row.destination_id,
         enabled=row.enabled,
-        settings=settings if call.may(Needs.SOURCE_ADMIN) else _without_secrets(settings, find_action(row)),
+        settings=settings
+        if call.within(Needs.SOURCE_ADMIN, [row.source_id])
+        else _without_secrets(settings, find_action(row)),
         trigger=row.trigger,
         model_id=row.model_id,
         schedule=UNSET if row.schedule is None else msgspec.json.decode(row.schedule, type=Schedule),
@@ -155,9 +158,23 @@ def _config(vault: Vault, row: Row[Any]) -> SubscriptionConfig:
     )
 
 
+def ids_of_model(db: Connection, model_id: str) -> list[str]:
+    """The subscriptions that a model's rows go through, in order of creation."""
+    query = select(subscriptions.c.id).where(subscriptions.c.model_id == model_id)
+    return list(db.scalars(query.order_by(subscriptions.c.seq)))
+
+
+def delete_of_model(call: Call, model_id: str) -> None:
+    """Delete every subscription of a model whose source is being deleted. Each is in the audit trail."""
+    _delete(call, subscriptions.c.model_id == model_id)
+
+
 def delete_of_destination(call: Call, destination_id: str) -> None:
     """Delete every subscription of a destination that is being deleted. Each is in the audit trail."""
-    mine = subscriptions.c.destination_id == destination_id
+    _delete(call, subscriptions.c.destination_id == destination_id)
+
+
+def _delete(call: Call, mine: ColumnElement[bool]) -> None:
     for row in call.db.execute(select(subscriptions).where(mine)).all():
         record(call, "Destination Subscription Deleted", row.id, row.name)
     call.db.execute(delete(subscriptions).where(mine))
