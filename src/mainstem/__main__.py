@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_destinations(commands)
     _add_functions(commands)
     _add_schema(commands)
+    _add_suppressions(commands)
     _add_traces(commands)
     return parser
 
@@ -153,6 +154,23 @@ def _add_schema(commands: Any) -> None:
     which = schema.add_mutually_exclusive_group()
     which.add_argument("--on", dest="on", action="store_true", default=None, help="switch it on again")
     which.add_argument("--off", dest="on", action="store_false", default=None, help="switch it off")
+
+
+def _add_suppressions(commands: Any) -> None:
+    group = commands.add_parser("suppress", help="discard what is sent of users, or show of whom")
+    group = group.add_subparsers(required=True, metavar="COMMAND")
+    for name, sentence in (
+        ("add", "discard all that is sent of these users from now on"),
+        ("remove", "let events of these users in again"),
+        ("list", "list suppressed users, oldest first"),
+    ):
+        parser = _command(group, name, sentence, _suppress)
+        where = "at this source only: its id or slug" + (" [in the whole workspace]" if name != "list" else "")
+        parser.add_argument("--source", default="", metavar="SOURCE", help=where)
+        if name != "list":
+            parser.add_argument("users", nargs="*", metavar="USER_ID", help="the userId that events carry")
+            parser.add_argument("--file", type=Path, default=None, help="a file of userIds, one a line; - for stdin")
+        parser.set_defaults(action=name)
 
 
 def _add_destinations(commands: Any) -> None:
@@ -253,6 +271,14 @@ def _schema(values: Settings, parsed: argparse.Namespace) -> int:
 
     asked = schema.Asked(parsed.source, parsed.type, parsed.event, parsed.trait, parsed.integration, parsed.on)
     return schema.run(values, asked)
+
+
+def _suppress(values: Settings, parsed: argparse.Namespace) -> int:
+    from mainstem.commands import suppressions
+
+    if parsed.action == "list":
+        return suppressions.list_users(values, parsed.source)
+    return suppressions.change(values, parsed.action, parsed.source, parsed.users, parsed.file)
 
 
 def _destinations(values: Settings, parsed: argparse.Namespace) -> int:

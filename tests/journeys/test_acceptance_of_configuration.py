@@ -7,7 +7,6 @@ judgements are those that the code under test names.
 from __future__ import annotations
 
 import secrets
-import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -19,8 +18,9 @@ import pytest
 
 from contract.validator import check_reply
 from journeys.public_api import PublicApi, eventually, window
-from journeys.running import MAINSTEM, RunningServer, clean_environment
+from journeys.running import RunningServer
 from journeys.sink import Sink
+from journeys.terminal import mainstem
 
 Fields = dict[str, Any]
 
@@ -99,14 +99,6 @@ def owner(server: RunningServer) -> Iterator[Caller]:
     caller = Caller(server.api_url, server.token)
     with caller.http:
         yield caller
-
-
-def mainstem(server: RunningServer, *arguments: str) -> str:
-    """Run a command of `mainstem` on the server's folder and return what it prints."""
-    command = [MAINSTEM, *arguments, "--data", server.data]
-    done = subprocess.run(command, env=clean_environment({}), capture_output=True, text=True, timeout=30)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ import pytest
 from journeys.public_api import Connection, PublicApi, eventually, window
 from journeys.running import RunningServer
 from journeys.sink import Arrival, Sink
+from journeys.terminal import mainstem
 
 Event = dict[str, Any]
 
@@ -426,6 +427,37 @@ class TestWhatAnEventBecomes:
         set_by_the_server = {"type", "messageId", "timestamp", "originalTimestamp", "receivedAt", "version"}
         sent = {"event", "userId", *unknown}
         assert set(event) == sent | set_by_the_server | {"channel", "projectId"}
+
+
+class TestSuppressedUsers:
+    """What is sent of them is answered, and then there was nothing."""
+
+    def test_of_a_suppressed_user_nothing_is_delivered_counted_shown_or_archived(
+        self,
+        server: RunningServer,
+        tracking: httpx.Client,
+        public_api: PublicApi,
+        connection: Connection,
+        sink: Sink,
+    ) -> None:
+        gone = f"gone-{secrets.token_hex(8)}"
+        assert mainstem(server, "suppress", "add", gone) == "1 user is suppressed.\n"
+        tracking.get(f"/v1/projects/{secrets.token_hex(16)}/settings")  # has it read the configuration anew
+        track(tracking, connection, userId=gone, messageId=f"m-{gone}")
+        batch(tracking, connection, {**CLICK, "userId": gone}, {**CLICK, "event": "Kept"}, {**CLICK, "userId": gone})
+        track(tracking, connection, userId=None, anonymousId="a", event="Nobody")
+        assert [event["event"] for event in delivered(sink, 2)] == ["Kept", "Nobody"]
+        public_api.wait_for_count("successfully-received", connection, 2)
+        public_api.wait_for_count("failed-on-ingest", connection, 0)
+        with pytest.raises(AssertionError, match="Nothing is known"):
+            mainstem(server, "trace", f"m-{gone}")
+        replayed = mainstem(server, "replay", "--from", "1h", "--source", connection.source_id, "--dry-run")
+        assert replayed.startswith("2 events")
+        assert gone not in replayed
+        mainstem(server, "suppress", "remove", gone)
+        tracking.get(f"/v1/projects/{secrets.token_hex(16)}/settings")
+        track(tracking, connection, userId=gone, event="Back")
+        assert [event["event"] for event in delivered(sink, 3)] == ["Kept", "Nobody", "Back"]
 
 
 class TestIntegrations:

@@ -47,7 +47,10 @@ class MemorySnapshots:
         self._changes: list[tuple[int, Change]] = []
 
     def publish(self, config: SourceConfig) -> None:
-        self._changes.append((len(self._changes) + 1, Change(config.id, config)))
+        self.publish_change(Change(config.id, config))
+
+    def publish_change(self, change: Change) -> None:
+        self._changes.append((len(self._changes) + 1, change))
 
     def changes(self, after: int) -> tuple[int, list[Change]]:
         if self.is_broken:
@@ -92,6 +95,10 @@ class Served:
         """POST with the write key in the header; `body` is JSON, or bytes as they are."""
         content = {"content": body} if isinstance(body, bytes) else {"json": body}
         return self.client.post(path, **{"headers": basic(WRITE_KEY), **content, **more})
+
+    def refreshed(self) -> None:
+        """Have it read the newest configuration at once: it does so before it takes a key for unknown."""
+        self.client.post("/v1/track", json=TRACK, headers=basic(UNKNOWN_KEY))
 
     def forget(self) -> None:
         self._forgotten = self._log.newest()

@@ -20,6 +20,7 @@ from mainstem.errors import MainstemError
 from mainstem.model.event import CALL, EVENT_TYPES, counted_name, dedupe_key, from_record, to_record
 from mainstem.model.ports import EntryKind, NewEntry
 from mainstem.model.snapshot import Snapshot
+from mainstem.model.suppression import is_suppressed
 from mainstem.pipeline.normalize import message_id_of
 from mainstem.pipeline.step import Item, Request, SourceScope
 from mainstem.pipeline.unpack import unpack
@@ -127,6 +128,9 @@ class Reading:
         if wanted.events and counted_name(type_, payload) not in wanted.events:
             return None
         if wanted.user and wanted.user not in (payload.get("userId"), payload.get("anonymousId")):
+            return None
+        if is_suppressed(self._snapshot.suppressed, workspace_id, received.source_id, type_, payload):
+            self.passed_over["the user is suppressed"] += 1
             return None
         message_id = message_id_of(item)
         if self._is_seen(dedupe_key(workspace_id, str(message_id))):

@@ -109,6 +109,12 @@ class FunctionConfig(msgspec.Struct, frozen=True):
     batch_max: int = 0
 
 
+class SuppressedConfig(msgspec.Struct, frozen=True):
+    """A part of a list of suppressed users; see model/suppression.py."""
+
+    hashes: bytes
+
+
 class SchemaControls(msgspec.Struct, frozen=True):
     """The schema settings of a source (the Public API's words), with what its schema has switched off while it
     has no tracking plan: names of events by type, traits by call ("identify", "group"); and, with or without a
@@ -169,20 +175,24 @@ SOURCE_FUNCTION: Final = "call:"
 
 PLAN_PREFIX: Final = "tp_"
 FUNCTION_PREFIX: Final = "function:"
-"""What is published beside sources, under an id that tells its kind: a plan's own id, FUNCTION_PREFIX + id."""
+SUPPRESSED_PREFIX: Final = "suppressed:"
+"""What is published beside sources, under an id that tells its kind: a plan's own id, FUNCTION_PREFIX + id,
+SUPPRESSED_PREFIX + the id of a part of a list."""
 
-Published = SourceConfig | PlanConfig | FunctionConfig
+Published = SourceConfig | PlanConfig | FunctionConfig | SuppressedConfig
 
 
 def published_type(id: str) -> type[Published]:
     """What is published under this id."""
     if id.startswith(FUNCTION_PREFIX):
         return FunctionConfig
+    if id.startswith(SUPPRESSED_PREFIX):
+        return SuppressedConfig
     return PlanConfig if id.startswith(PLAN_PREFIX) else SourceConfig
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A source, plan or function as last published under `id`; `config` is None when it is gone."""
+    """A source, plan, function or part of a list as last published under `id`; `config` is None when it is gone."""
 
     id: str
     config: Published | None
@@ -197,7 +207,8 @@ class SnapshotStore(Protocol):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """Everything published, by id; sources by write key too. `destinations` include the detours of sources."""
+    """Everything published, by id; sources by write key too. `destinations` include the detours of sources,
+    `suppressed` are the parts of the lists of suppressed users."""
 
     version: int = 0
     sources: Mapping[str, SourceConfig] = {}
@@ -205,11 +216,13 @@ class Snapshot(msgspec.Struct, frozen=True):
     destinations: Mapping[str, DestinationConfig] = {}
     plans: Mapping[str, PlanConfig] = {}
     functions: Mapping[str, FunctionConfig] = {}
+    suppressed: Mapping[str, bytes] = {}
 
     def with_changes(self, version: int, changes: Iterable[Change]) -> Snapshot:
         """The snapshot after `changes`; this one stays as it is."""
         sources, keys = dict(self.sources), dict(self.by_write_key)
         destinations, plans, functions = dict(self.destinations), dict(self.plans), dict(self.functions)
+        suppressed = dict(self.suppressed)
         for change in changes:
             kind, config = published_type(change.id), change.config
             if kind is PlanConfig:
@@ -217,6 +230,10 @@ class Snapshot(msgspec.Struct, frozen=True):
                 continue
             if kind is FunctionConfig:
                 _put(functions, change.id.removeprefix(FUNCTION_PREFIX), config)
+                continue
+            if kind is SuppressedConfig:
+                hashes = config.hashes if isinstance(config, SuppressedConfig) else None
+                _put(suppressed, change.id.removeprefix(SUPPRESSED_PREFIX), hashes)
                 continue
             old = sources.pop(change.id, None)
             if old is not None:
@@ -228,10 +245,10 @@ class Snapshot(msgspec.Struct, frozen=True):
                 sources[change.id] = config
                 keys.update(dict.fromkeys(config.write_keys, config))
                 destinations.update((each.id, each) for each in (*config.destinations, *config.detours))
-        return Snapshot(version, sources, keys, destinations, plans, functions)
+        return Snapshot(version, sources, keys, destinations, plans, functions, suppressed)
 
 
-def _put(known: dict[str, Any], id: str, config: Published | None) -> None:
+def _put(known: dict[str, Any], id: str, config: Published | bytes | None) -> None:
     known.pop(id, None)
     if config is not None:
         known[id] = config

@@ -26,6 +26,7 @@ from mainstem.pipeline.skip_sent_by_browser import skip_sent_by_browser
 from mainstem.pipeline.skip_unsupported import skip_unsupported
 from mainstem.pipeline.step import Step, Verdicts, each, spread, whole
 from mainstem.pipeline.strip_metadata import strip_metadata
+from mainstem.pipeline.suppress import suppress
 from mainstem.pipeline.transform_at_source import transform_at_source
 from mainstem.pipeline.transform_for_destination import transform_for_destination
 from mainstem.pipeline.unpack import unpack
@@ -35,6 +36,7 @@ FROM_SOURCE: Final[tuple[Step, ...]] = (
     spread(unpack),  # a request becomes its events
     each(admit),  # source enabled, batch not too long, an event at all
     each(detour_to_source_function),  # a call of a function that is a source becomes events there
+    each(suppress),  # users whose events are discarded
     each(normalize),  # ids, timestamps, context.ip
     each(validate),  # the published reasons to fail on ingest
     whole(deduplicate),  # asks the store once a batch
@@ -42,6 +44,7 @@ FROM_SOURCE: Final[tuple[Step, ...]] = (
 )
 
 AFTER_FUNCTION: Final[tuple[Step, ...]] = (
+    each(suppress),  # the function may have named another user
     each(validate),  # what an insert function returned must still be an event
 )
 

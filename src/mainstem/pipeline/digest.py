@@ -17,6 +17,7 @@ from mainstem.model.event import Event, from_record
 from mainstem.model.outcome import OutcomeKey, Stage, Tally
 from mainstem.model.ports import NewDelivery, Processed, SetAside
 from mainstem.model.snapshot import DestinationConfig, Snapshot, SourceConfig
+from mainstem.model.suppression import is_suppressed
 from mainstem.model.trace import FROM_LOG
 from mainstem.model.transformation import TransformationSet, transformations_of
 from mainstem.model.trigger import Matches
@@ -245,7 +246,7 @@ def _go_on(events: Sequence[Event], counts: Counts, around: Surroundings) -> _Re
     verdicts = run(UNDER_PLAN, events, scope, note)
     forwarded: list[Event] = []
     for each in verdicts.forwarded:
-        if not around.is_replay and _is_open(each.source_id, around.snapshot):
+        if not around.is_replay and _is_taken(each, around.snapshot):
             forwarded.append(each)
         elif around.tracer is not None:
             around.tracer.end(Dropped(each, None, "not_forwarded"), "forward")
@@ -263,9 +264,12 @@ def _go_on(events: Sequence[Event], counts: Counts, around: Surroundings) -> _Re
     return results
 
 
-def _is_open(source_id: str, snapshot: Snapshot) -> bool:
-    source = snapshot.sources.get(source_id)
-    return source is not None and source.enabled
+def _is_taken(event: Event, snapshot: Snapshot) -> bool:
+    """Does the source that the event is forwarded to take it: enabled, and its user not suppressed there?"""
+    source = snapshot.sources.get(event.source_id)
+    if source is None or not source.enabled:
+        return False
+    return not is_suppressed(snapshot.suppressed, source.workspace_id, source.id, event.type, event.payload)
 
 
 def _all_set_aside(after: int, position: int, request: Request, error: Exception, around: Surroundings) -> Processed:

@@ -15,6 +15,7 @@ import msgspec
 from mainstem.model.event import Event
 from mainstem.model.outcome import Stage
 from mainstem.model.ports import NewDelivery
+from mainstem.model.suppression import SUPPRESSED
 from mainstem.model.trace import MADE_OF_RECORD, Change, End, NewTrace, Passage, Queued, key_of, mark, packed
 from mainstem.pipeline.step import Dropped, Failed, Item, Request, Step, Verdicts
 
@@ -28,7 +29,7 @@ class Tracer:
     `bodies` are payloads that were written as JSON, by identity; the steps share them (see DestinationScope).
     """
 
-    def __init__(self, kind: str, at_ms: int, origins: Sequence[str], records: Sequence[bytes], first: int) -> None:
+    def __init__(self, kind: str, at_ms: int, origins: Sequence[str], records: list[bytes], first: int) -> None:
         """`first` is the index of the first request, which the events know it by."""
         self.bodies: dict[int, tuple[dict[str, Any], bytes]] = {}
         self._kind = kind
@@ -84,7 +85,10 @@ class Tracer:
         if verdicts.forwarded:
             self.register(verdicts.forwarded, step.name)
         for dropped in verdicts.dropped:
-            self.end(dropped, step.name, destination_id)
+            if dropped.reason == SUPPRESSED:
+                self._forget(dropped.event)
+            else:
+                self.end(dropped, step.name, destination_id)
         for failed in verdicts.failed:
             self.fail(failed, destination_id)
         for detoured in verdicts.detoured:
@@ -129,6 +133,11 @@ class Tracer:
         self._payloads += [event.payload for event in events]
         self._owners += places
         self._changes.append((step, destination_id, places))
+
+    def _forget(self, event: Event) -> None:
+        """Nothing is to be known of this event: not that it came, and not what it held."""
+        if event.place == UNREGISTERED and self._records[place := event.request - self._first]:
+            self._records[place] = b""
 
     def _queue(self, step: Step, before: Sequence[Event], verdicts: Verdicts) -> None:
         kept: list[NewDelivery] = verdicts.kept

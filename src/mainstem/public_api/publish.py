@@ -9,8 +9,8 @@ import msgspec
 from msgspec import structs
 from sqlalchemy import Column, Connection, Integer, LargeBinary, String, Table, delete, func, insert, select
 
-from mainstem.model.snapshot import FUNCTION_PREFIX, PLAN_PREFIX, Published, SourceConfig
-from mainstem.public_api import catalog, destinations, functions, transformations
+from mainstem.model.snapshot import FUNCTION_PREFIX, PLAN_PREFIX, SUPPRESSED_PREFIX, Published, SourceConfig
+from mainstem.public_api import catalog, destinations, functions, suppressions, transformations
 from mainstem.public_api.sources import schema_controls, schema_settings
 from mainstem.public_api.sources.source import settings_of, sources, write_keys_of
 from mainstem.public_api.tracking_plans import rules
@@ -28,7 +28,8 @@ published = Table(
 
 
 def publish_touched(call: Call) -> None:
-    """Publish every source, plan and function that the call touched. Runs last in its transaction."""
+    """Publish every source, plan, function and part of a suppression list that the call touched. Runs last in its
+    transaction."""
     for touched in sorted(call.touched):
         put(call.db, call.vault, touched, config_of(call.db, call.vault, touched))
 
@@ -37,13 +38,15 @@ def config_of(db: Connection, vault: Vault, id: str) -> Published | None:
     """What is to be published under this id, from the control tables; None when it is gone."""
     if id.startswith(FUNCTION_PREFIX):
         return functions.config_of(db, vault, id.removeprefix(FUNCTION_PREFIX))
+    if id.startswith(SUPPRESSED_PREFIX):
+        return suppressions.config_of(db, vault, id.removeprefix(SUPPRESSED_PREFIX))
     if id.startswith(PLAN_PREFIX):
         return rules.config_of(db, id)
     return source_config(db, vault, id)
 
 
 def put(db: Connection, vault: Vault, source_id: str, config: Published | None) -> None:
-    """Publish one source, plan or function; None says that it is gone."""
+    """Publish one of them; None says that it is gone."""
     version = (db.execute(select(func.max(published.c.version))).scalar() or 0) + 1
     body = None if config is None else vault.seal(msgspec.msgpack.encode(config), source_id)
     db.execute(delete(published).where(published.c.source_id == source_id))

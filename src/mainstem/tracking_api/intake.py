@@ -16,6 +16,7 @@ from mainstem.tracking_api.browser_library import BrowserLibrary
 from mainstem.tracking_api.cdn_document import Documents
 from mainstem.tracking_api.notices import Notice
 from mainstem.tracking_api.peers import Peers
+from mainstem.tracking_api.suppressed import without_suppressed
 
 _REFRESH_SECONDS: Final = 0.1  # a change of the configuration is seen within a second, with room to spare
 
@@ -38,14 +39,17 @@ class Intake:
         """Put one request on the event log and return once it is on disk.
 
         An unknown write key is answered like a known one, for no client could do anything about it, unless
-        `strict_write_keys` asks for 401. A disabled source's events are accepted; the pipeline accounts for
-        them. Raises EngineUnavailable: nothing was accepted.
+        `strict_write_keys` asks for 401. So are events of suppressed users, of which nothing is kept. A disabled
+        source's events are accepted; the pipeline accounts for them. Raises EngineUnavailable: nothing was accepted.
         """
         source = self.find_source(write_key)
         if source is None:
             return self._without_source(write_key)
+        kept = without_suppressed(self.snapshot.suppressed, source, kind, body)
+        if kept is None:
+            return ACCEPTED
         received_at_ms = time.time_ns() // 1_000_000
-        await self._log.append(to_record(Received(received_at_ms, source.id, kind, ip, channel, body)))
+        await self._log.append(to_record(Received(received_at_ms, source.id, kind, ip, channel, kept)))
         return ACCEPTED
 
     @property
