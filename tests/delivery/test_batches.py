@@ -96,7 +96,7 @@ async def test_only_events_of_one_group_go_out_together(world: World) -> None:
     assert sorted(batching.alone) == ["alone0", "alone1", "alone2"]
 
 
-async def test_of_a_batch_only_the_member_answered_429_is_tried_again(world: World) -> None:  # A64
+async def test_of_a_batch_only_the_member_answered_429_is_tried_again(world: World) -> None:
     refused = Counter[str]()
 
     def verdict(message: Message) -> Failure | None:

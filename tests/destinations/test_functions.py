@@ -113,7 +113,7 @@ async def test_a_function_that_is_not_deployed_is_an_invalid_setting() -> None:
     assert [each.message for each in world.log] == ["the function is not deployed"]
 
 
-async def test_any_other_error_is_discarded_as_bad_request_and_not_retried() -> None:  # A56
+async def test_any_other_error_is_discarded_as_bad_request_and_not_retried() -> None:
     world = World(throws("Error"))
     with pytest.raises(Filtered, match="bad_request"):
         await world.functions.as_destination(USE).perform(message(), HTTP)
@@ -138,7 +138,7 @@ async def test_while_functions_cannot_run_events_wait() -> None:
     assert raised.value.reason == "RETRY_ERROR"
 
 
-async def test_of_a_batch_with_statuses_200_400_500_only_the_third_is_retried() -> None:  # A55
+async def test_of_a_batch_with_statuses_200_400_500_only_the_third_is_retried() -> None:
     world = World(returns([{"status": 200}, {"status": 400, "errormessage": "no"}, {"status": 500}]))
     connection = world.functions.as_destination(USE)
     assert connection.perform_batch is not None
@@ -182,7 +182,7 @@ async def test_an_insert_function_changes_what_the_destination_gets() -> None:
     assert [each["event"] for each in behind.got] == ["Other"]
 
 
-async def test_an_insert_function_without_onpage_keeps_pages_from_the_destination() -> None:  # A52
+async def test_an_insert_function_without_onpage_keeps_pages_from_the_destination() -> None:
     behind = Behind()
     world = World(lambda _invocation: Ended(how="no_handler"))
     with pytest.raises(Filtered, match="unsupported_event_type"):
@@ -198,7 +198,7 @@ async def test_an_insert_function_that_returns_nothing_drops_the_event(value: st
         await world.functions.in_front_of(USE, behind.connection).perform(message(), HTTP)
 
 
-async def test_what_an_insert_batch_does_not_return_is_filtered_at_the_function() -> None:  # A54
+async def test_what_an_insert_batch_does_not_return_is_filtered_at_the_function() -> None:
     behind = Behind()
     world = World(returns([{"messageId": "a", "event": "A"}, {"messageId": "c", "event": "C"}]))
     connection = world.functions.in_front_of(USE, behind.connection)

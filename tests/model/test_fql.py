@@ -166,6 +166,21 @@ def test_this_is_no_match(statement: str) -> None:
     assert fql.parse(statement).matches(EVENT) is False
 
 
+def test_a_number_in_a_string_does_not_match_the_number_and_is_unequal_to_it() -> None:
+    event = {"properties": {"price": "5"}}
+    assert not fql.parse("properties.price = 5").matches(event)
+    assert fql.parse("properties.price != 5").matches(event)
+
+
+def test_match_covers_the_whole_of_a_text() -> None:
+    assert not fql.parse('match(event, "Button")').matches({"event": "Button Clicked"})
+    assert fql.parse('match(event, "Button*")').matches({"event": "Button Clicked"})
+
+
+def test_the_length_of_a_text_is_its_bytes() -> None:
+    assert fql.parse("length('ア') = 3").matches({})
+
+
 UNDECIDED = {
     "contains of a number": ("contains(properties.total, '1')", "contains takes no number"),
     "contains of an object": ("contains(context, 'a')", "contains takes no object"),

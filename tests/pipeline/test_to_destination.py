@@ -83,6 +83,12 @@ def test_the_integrations_object(integrations, goes):
     assert (result != "FILTERED_BY_INTEGRATIONS_OBJECT") is goes
 
 
+def test_a_destination_is_named_in_the_integrations_object_in_its_exact_case():
+    assert verdict(destination("dst", "Mixpanel"), integrations={"mixpanel": False})["event"] == "E"
+    refused = verdict(destination("dst", "Mixpanel"), integrations={"Mixpanel": False})
+    assert refused == "FILTERED_BY_INTEGRATIONS_OBJECT"
+
+
 @pytest.mark.parametrize(
     ("integrations", "goes"), [({}, False), ({"All": True}, False), ({"Salesforce": True}, True)]
 )

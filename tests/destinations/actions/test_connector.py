@@ -129,7 +129,7 @@ def test_only_mappings_that_ask_for_batches_and_can_are_grouped() -> None:
     assert [group(each) for each in ("sub", "alone", "off")] == ["sub", None, None]
 
 
-async def test_refreshed_tokens_are_kept() -> None:  # A63
+async def test_refreshed_tokens_are_kept() -> None:
     authorized = Authorized()
     await connected(Told({"accessToken": "new"}), authorized=authorized).perform(message(), HTTP)
     assert authorized.saved == [{"accessToken": "new"}]

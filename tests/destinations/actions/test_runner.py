@@ -391,6 +391,20 @@ class TestTokens:
         assert later.refreshed == {"accessToken": "new-token"}
         assert [each.headers["authorization"] for each in partner.taken()] == ["Bearer new-token"]
 
+    async def test_a_new_token_that_is_refused_as_well_is_final_after_one_repeat(
+        self, runner: Runner, partner: Partner
+    ) -> None:
+        def reply(request: Request) -> web.Response:
+            if request.url.endswith("/token"):
+                return web.json_response({"access_token": "new-token"})
+            return web.json_response({}, status=401)
+
+        partner.reply = reply
+        answer = await runner.call(self.call())
+        assert [(each.status, discard(each)) for each in answer.results] == [(401, (False, "401"))]
+        asked = [each.headers.get("authorization") for each in partner.taken() if not each.url.endswith("/token")]
+        assert asked == ["Bearer old-token", "Bearer new-token"]
+
     async def test_a_refresh_that_is_refused_is_final_and_the_next_call_tries_again(
         self, runner: Runner, partner: Partner
     ) -> None:

@@ -46,6 +46,14 @@ class TestCreate:
         assert len(created["id"]) == 22
         assert api.get(f"{url}/{created['id']}").data == {"subscription": created}
 
+    def test_the_answer_to_a_creation_has_another_key_than_that_to_a_reading(
+        self, api: Api, url: str, create: Create
+    ) -> None:
+        created = create().data
+        assert list(created) == ["destinationSubscription"]
+        own_id = created["destinationSubscription"]["id"]
+        assert list(api.get(f"{url}/{own_id}").data) == ["subscription"]
+
     def test_settings_are_echoed_exactly(self, create: Create) -> None:
         settings = {
             "subject": "s",
