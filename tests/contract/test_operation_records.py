@@ -55,9 +55,6 @@ NOT_YET = {
         addPermissionsToUser createInvites deleteInvites deleteUsers getUser listInvites
         listUserGroupsFromUser listUsers replacePermissionsForUser
     """,
-    "Live Plugins": """
-        createLivePlugin deleteLivePluginCode getLatestFromLivePlugins
-    """,
     "Profiles Sync": """
         createProfilesWarehouse listProfilesWarehouseInSpace listSelectiveSyncsFromWarehouseAndSpace
         removeProfilesWarehouseFromSpace updateProfilesWarehouseForSpaceWarehouse

@@ -139,6 +139,14 @@ class SchemaControls(msgspec.Struct, frozen=True):
     integrations_off: dict[str, tuple[str, ...]] = {}
 
 
+class LivePluginConfig(msgspec.Struct, frozen=True):
+    """JavaScript that the mobile applications of a source fetch. `code` is "" when it was deleted; every write raises
+    `version`, deleting too."""
+
+    version: int
+    code: str
+
+
 class SourceConfig(msgspec.Struct, frozen=True):
     """A source; `platform` is "web", "mobile" or "server", from its catalogue entry."""
 
@@ -157,6 +165,7 @@ class SourceConfig(msgspec.Struct, frozen=True):
     transformations: tuple[TransformationConfig, ...] = ()
     insert: FunctionUse | None = None
     function: FunctionUse | None = None
+    live_plugin: LivePluginConfig | None = None
 
     @property
     def detours(self) -> tuple[DestinationConfig, ...]:
@@ -189,6 +198,11 @@ def published_type(id: str) -> type[Published]:
     if id.startswith(SUPPRESSED_PREFIX):
         return SuppressedConfig
     return PlanConfig if id.startswith(PLAN_PREFIX) else SourceConfig
+
+
+def live_plugin_path(source_id: str) -> str:
+    """Where the Tracking API serves the code of a source's live plugin."""
+    return f"/live-plugins/{source_id}.js"
 
 
 class Change(msgspec.Struct, frozen=True):

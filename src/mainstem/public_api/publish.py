@@ -10,7 +10,7 @@ from msgspec import structs
 from sqlalchemy import Column, Connection, Integer, LargeBinary, String, Table, delete, func, insert, select
 
 from mainstem.model.snapshot import FUNCTION_PREFIX, PLAN_PREFIX, SUPPRESSED_PREFIX, Published, SourceConfig
-from mainstem.public_api import catalog, destinations, functions, suppressions, transformations
+from mainstem.public_api import catalog, destinations, functions, live_plugins, suppressions, transformations
 from mainstem.public_api.sources import schema_controls, schema_settings
 from mainstem.public_api.sources.source import settings_of, sources, write_keys_of
 from mainstem.public_api.tracking_plans import rules
@@ -77,4 +77,5 @@ def source_config(db: Connection, vault: Vault, source_id: str) -> SourceConfig 
         transformations=transformations.of_source(db, vault, source_id),
         insert=functions.inserts_of_source(db, vault, source_id).get(source_id),
         function=functions.source_use(db, row, settings),
+        live_plugin=live_plugins.config_of(db, source_id),
     )

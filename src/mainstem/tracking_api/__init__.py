@@ -4,7 +4,7 @@
     server.py, connections.py   from bytes to requests and back
     app.py           one request from its route to its answer
     events.py        event and batch calls     pixel.py   the same by image     cdn_settings.py   what browsers load
-    source_functions.py   calls of source functions
+    source_functions.py   calls of source functions          live_plugins.py   what mobile applications load
     intake.py        from write key to event log
     authentication.py, bodies.py, envelopes.py, peers.py, browser.py   one question about a request each
 

@@ -2,11 +2,12 @@
 
 They are public, so they hold names and switches and nothing of what destinations are set to. No destination runs in
 the browser here (device mode): all are listed as ones that the server sends to, there are no remote plugins, and no
-routing rules, which are the filters of destinations that run in the browser.
+routing rules, which are the filters of destinations that run in the browser. What libraries call edge function is the
+live plugin of the source.
 
 Source: what the published client libraries read; the reference does not describe the document. Product guide,
 "Protocols", schema configuration: unplanned events are blocked on websites, but not on devices. Judgements: what is
-listed for which platform, and the settings of a source that are passed on.
+listed for which platform, the settings of a source that are passed on, and how a deleted live plugin is told.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
-from mainstem.model.snapshot import PlanConfig, Snapshot, SourceConfig
+from mainstem.model.snapshot import PlanConfig, Snapshot, SourceConfig, live_plugin_path
 from mainstem.tracking_api.answers import JSON
 from mainstem.tracking_api.files import CHECKED_EACH_TIME, PublicFile
 
@@ -69,7 +70,7 @@ def document(source: SourceConfig, plan: PlanConfig | None, reader: Reader) -> d
             "identify": _traits(source, "identify"),
             "group": _traits(source, "group"),
         },
-        "edgeFunction": {},
+        "edgeFunction": _live_plugin(source, reader),
         "middlewareSettings": {"routingRules": []},
         "enabledMiddleware": {},
         "metrics": {"sampleRate": 0},
@@ -92,6 +93,15 @@ def _segment(source: SourceConfig, reader: Reader) -> dict[str, Any]:
         "retryQueue": True,
         **{name: value for name, value in passed.items() if isinstance(value, dict)},
     }
+
+
+def _live_plugin(source: SourceConfig, reader: Reader) -> dict[str, Any]:
+    """What tells a device to fetch the live plugin, and with an empty address to forget the one it has."""
+    plugin = source.live_plugin
+    if plugin is None:
+        return {}
+    url = f"{reader.protocol}://{reader.host.removesuffix('/v1')}{live_plugin_path(source.id)}"
+    return {"version": plugin.version, "downloadURL": url if plugin.code else ""}
 
 
 def _names(source: SourceConfig) -> list[str]:

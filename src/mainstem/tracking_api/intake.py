@@ -68,6 +68,12 @@ class Intake:
             source = self._live.refresh().by_write_key.get(write_key)
         return source
 
+    def find_source_by_id(self, source_id: str) -> SourceConfig | None:
+        """The source with this id, at most a tenth of a second old."""
+        if time.monotonic() >= self._refresh_at:
+            self._refresh()
+        return self._live.current.sources.get(source_id)
+
     def _refresh(self) -> None:
         self._refresh_at = time.monotonic() + _REFRESH_SECONDS
         try:

@@ -17,6 +17,7 @@ from mainstem.tracking_api.browser_scripts import get_bundle, get_library
 from mainstem.tracking_api.cdn_settings import get_settings
 from mainstem.tracking_api.events import BATCH, Handler, receive, receive_metrics
 from mainstem.tracking_api.intake import Intake
+from mainstem.tracking_api.live_plugins import get_live_plugin
 from mainstem.tracking_api.pixel import receive_pixel
 from mainstem.tracking_api.requests import Request
 from mainstem.tracking_api.source_functions import receive_call
@@ -63,6 +64,7 @@ _BY_PATTERN: Final = (
     (re.compile(r"/functions/v1/[^/]+"), SOURCE_FUNCTION),
     (re.compile(r"/analytics\.js/v1/[^/]+(/platform)?/analytics\.min\.js"), _get(get_library)),
     (re.compile(r"/analytics-next/bundles/[^/]+"), _get(get_bundle)),
+    (re.compile(r"/live-plugins/[^/]+\.js"), _get(get_live_plugin)),
 )
 
 

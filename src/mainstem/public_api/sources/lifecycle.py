@@ -17,6 +17,7 @@ from mainstem.public_api import (
     destinations,
     functions,
     integration_settings,
+    live_plugins,
     reverse_etl_models,
     suppressions,
     transformations,
@@ -180,6 +181,7 @@ def delete_source(call: Call, source_id: str) -> StatusOutput:
     row = one(call, source_id)
     destinations.delete_of_source(call, source_id)
     reverse_etl_models.delete_of_source(call, source_id)
+    live_plugins.delete_of_source(call, source_id)
     transformations.delete_of_source(call, source_id)
     functions.delete_inserts_at(call, source_id)
     schema_settings.delete_of_source(call, source_id)
