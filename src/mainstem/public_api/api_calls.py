@@ -59,7 +59,7 @@ def _cumulative(call: Call, source_ids: list[str], days: range) -> dict[str, lis
 def get_daily_workspace_api_calls_usage(call: Call, query: UsageQuery) -> WorkspaceUsageOutput:
     """Get Daily Workspace API Calls Usage"""
     days = period_of(query).days(call.now)
-    sums = _cumulative(call, sources.ids_ever(call), days).values()
+    sums = _cumulative(call, sources.ids_of_workspace(call), days).values()
     totals = [sum(each) for each in zip(*sums, strict=True)] if sums else [0] * len(days)
     items = [
         Snapshot(api_calls=str(total), timestamp=timestamp_of(day)) for day, total in zip(days, totals, strict=True)

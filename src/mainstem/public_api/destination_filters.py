@@ -107,7 +107,8 @@ class PreviewOutput(Wire, frozen=True):
 
 def visible(call: Call) -> Select[Any]:
     """The only way these operations read the table."""
-    return select(destination_filters).where(destination_filters.c.workspace_id == call.workspace_id)
+    mine = call.reach(Needs.SOURCE_READ, destination_filters.c.source_id)
+    return select(destination_filters).where(destination_filters.c.workspace_id == call.workspace_id, mine)
 
 
 def _of_destination(call: Call, destination_id: str) -> Select[Any]:

@@ -144,13 +144,17 @@ class DestinationsOutput(Wire, frozen=True):
 
 def visible(call: Call) -> Select[Any]:
     """The only way the Public API reads the table."""
-    return select(destinations).where(destinations.c.workspace_id == call.workspace_id)
+    mine = call.reach(Needs.SOURCE_READ, destinations.c.source_id)
+    return select(destinations).where(destinations.c.workspace_id == call.workspace_id, mine)
 
 
 def one(call: Call, destination_id: str) -> Row[Any]:
-    """The row of a destination that the caller may see. Raises NotFound."""
+    """The row of a destination that the caller may see, and change when the operation changes what belongs to a
+    source. Raises NotFound and Forbidden."""
     query = visible(call).where(destinations.c.id == destination_id)
-    return rows.one(call.db, query, rows.missing("Destination", destination_id))
+    row = rows.one(call.db, query, rows.missing("Destination", destination_id))
+    call.demand_own(Needs.SOURCE_ADMIN, row.source_id)
+    return row
 
 
 def check_source(row: Row[Any], source_id: str) -> None:
@@ -176,7 +180,7 @@ def destination_of(call: Call, row: Row[Any]) -> Destination:
         name=UNSET if row.name is None else row.name,
         metadata=described,
         source_id=row.source_id,
-        settings=settings if call.may(Needs.SOURCE_ADMIN) else _without_header_values(settings),
+        settings=settings if call.within(Needs.SOURCE_ADMIN, [row.source_id]) else _without_header_values(settings),
     )
 
 

@@ -55,7 +55,7 @@ class SourceUsageOutput(Wire, frozen=True):
 
 def _snapshots(call: Call, period: Period, wanted: Sequence[str]) -> list[Snapshot]:
     """A snapshot of each of `wanted` (source ids, or WORKSPACE) for each day that has begun."""
-    days, source_ids = period.days(call.now), sources.ids_ever(call)
+    days, source_ids = period.days(call.now), sources.ids_of_workspace(call)
     counts = call.outcomes.tracked_users(source_ids, days.start, days.stop - 1) if source_ids and days else []
     found = {(each.source_id, each.day): each for each in counts}
     return [

@@ -156,7 +156,8 @@ class TransformationsOutput(Wire, frozen=True):
 
 def visible(call: Call) -> Select[Any]:
     """The only way these operations read the table."""
-    return select(transformations).where(transformations.c.workspace_id == call.workspace_id)
+    mine = call.reach(Needs.SOURCE_READ, transformations.c.source_id)
+    return select(transformations).where(transformations.c.workspace_id == call.workspace_id, mine)
 
 
 # ---- for the data plane, and for sources
@@ -308,7 +309,9 @@ def _visible_filters(call: Call) -> Select[Any]:
     """Destination filters, which are transformations too, with the type of their destination."""
     filters, instances = destination_filters, destinations.destinations
     joined = select(filters, instances.c.metadata_id).join(instances, instances.c.id == filters.c.destination_id)
-    return joined.where(filters.c.workspace_id == call.workspace_id)
+    return joined.where(
+        filters.c.workspace_id == call.workspace_id, call.reach(Needs.SOURCE_READ, filters.c.source_id)
+    )
 
 
 def _filter_shape(row: Row[Any]) -> Transformation:
@@ -366,7 +369,9 @@ def _one_to_change(call: Call, transformation_id: str) -> Row[Any]:
     """Raises BadRequest for a destination filter, which has operations of its own."""
     if call.db.execute(_visible_filters(call).where(destination_filters.c.id == transformation_id)).first():
         raise BadRequest("This transformation is a destination filter; it is changed and removed as such.")
-    return _one(call, transformation_id)
+    row = _one(call, transformation_id)
+    call.demand(Needs.SOURCE_ADMIN, row.source_id)
+    return row
 
 
 @api.operation("PATCH /transformations/{transformationId}", needs=Needs.SOURCE_ADMIN, audit="Transformation Updated")

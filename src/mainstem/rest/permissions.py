@@ -106,9 +106,9 @@ class Powers:
         """Which of these sources, warehouses, functions or spaces the power holds on."""
         if self.may_everywhere(needs):
             return set(ids)
-        marked = _SOURCE_LABELS.c.source_id
+        reach, marked = self._reaches.get(needs, Reach()), _SOURCE_LABELS.c.source_id
         bearing = select(marked).where(marked.in_(ids), self.clause(needs, marked))
-        return set(ids) & self._reaches.get(needs, Reach()).ids | set(db.scalars(bearing))
+        return set(ids) & reach.ids | (set(db.scalars(bearing)) if reach.labels else set())
 
 
 ALL_POWERS: Final = Powers({}, is_owner=True)

@@ -32,6 +32,7 @@ from mainstem.public_api.functions.settings import Setting
 from mainstem.rest import rows
 from mainstem.rest.ids import hex_id
 from mainstem.rest.operation import Call
+from mainstem.rest.permissions import Needs
 from mainstem.rest.rows import Moment, metadata, moment_text
 from mainstem.rest.wire import UNSET, Unset, Wire
 from mainstem.vault import Vault
@@ -155,13 +156,17 @@ def published_id(function_id: str) -> str:
 
 def visible(call: Call) -> Select[Any]:
     """The only way the Public API reads the table."""
-    return select(functions).where(functions.c.workspace_id == call.workspace_id)
+    mine = call.reach(Needs.FUNCTION_READ, functions.c.id)
+    return select(functions).where(functions.c.workspace_id == call.workspace_id, mine)
 
 
 def one(call: Call, function_id: str) -> Row[Any]:
-    """The row of a function that the caller may see. Raises NotFound."""
+    """The row of a function that the caller may see, and change when the operation changes functions. Raises NotFound
+    and Forbidden."""
     query = visible(call).where(functions.c.id == function_id)
-    return rows.one(call.db, query, rows.missing("Function", function_id))
+    row = rows.one(call.db, query, rows.missing("Function", function_id))
+    call.demand_own(Needs.FUNCTION_ADMIN, function_id)
+    return row
 
 
 def find_by_catalog_id(

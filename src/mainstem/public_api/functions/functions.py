@@ -149,6 +149,7 @@ def list_functions(call: Call, query: FunctionsQuery) -> FunctionsOutput:
 @api.operation("POST /functions", needs=Needs.FUNCTION_ADMIN)
 def create_function(call: Call, body: CreateFunctionInput) -> FunctionOutput:
     """Create Function"""
+    call.demand_everywhere(Needs.FUNCTION_ADMIN)
     kind = body.resource_type
     if kind not in ID_PREFIXES:
         raise InputInvalid([("resourceType", f'"resourceType" must be one of [{", ".join(ID_PREFIXES)}]')])

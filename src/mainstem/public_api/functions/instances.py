@@ -94,12 +94,15 @@ class InstancesOutput(Wire, frozen=True):
 
 
 def _visible(call: Call) -> Select[Any]:
-    return select(instances).where(instances.c.workspace_id == call.workspace_id)
+    mine = call.reach(Needs.FUNCTION_READ, instances.c.function_id)
+    return select(instances).where(instances.c.workspace_id == call.workspace_id, mine)
 
 
 def _one(call: Call, instance_id: str) -> Row[Any]:
     query = _visible(call).where(instances.c.id == instance_id)
-    return rows.one(call.db, query, rows.missing("Insert function instance", instance_id))
+    row = rows.one(call.db, query, rows.missing("Insert function instance", instance_id))
+    call.demand_own(Needs.FUNCTION_ADMIN, row.function_id)
+    return row
 
 
 def _insert_function(call: Call, function_id: str) -> Row[Any]:
@@ -119,12 +122,15 @@ def _source_id(call: Call, function: Row[Any], integration_id: str) -> str:
     try:
         if is_at_source:
             sources.one(call, integration_id)
-            return integration_id
-        return str(destinations.one(call, integration_id).source_id)
+            source_id = integration_id
+        else:
+            source_id = str(destinations.one(call, integration_id).source_id)
     except NotFound as error:
         noun = "source" if is_at_source else "destination"
         fault = f'"integrationId" must be the id of a {noun}: {error}'
         raise InputInvalid([("integrationId", fault)]) from None
+    call.demand(Needs.SOURCE_ADMIN, source_id)
+    return source_id
 
 
 def _values(call: Call, row: Row[Any]) -> dict[str, Any]:

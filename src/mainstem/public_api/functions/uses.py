@@ -58,7 +58,8 @@ def webhook_url(call: Call, function: Row[Any]) -> str:
     keys."""
     same = sources_table.c.metadata_id == function.catalog_id
     ids = [row.id for row in call.db.execute(sources.visible(call).where(same).order_by(sources_table.c.seq))]
-    keys = write_keys_of(call.db, ids[:1]) if call.tracking_url and call.may(Needs.SOURCE_ADMIN) else {}
+    mine = call.within(Needs.SOURCE_ADMIN, ids[:1]) if call.tracking_url else set()
+    keys = write_keys_of(call.db, sorted(mine))
     return f"{call.tracking_url}/functions/v1/{keys[ids[0]][0]}" if keys else ""
 
 

@@ -6,6 +6,6 @@ Source: Public API reference, tag "Sources" (13 operations).
 
 from __future__ import annotations
 
-from mainstem.public_api.sources.source import Source, ids_ever, one, source_of, sources_of, visible
+from mainstem.public_api.sources.source import Source, ids_ever, ids_of_workspace, one, source_of, sources_of, visible
 
-__all__ = ["Source", "ids_ever", "one", "source_of", "sources_of", "visible"]
+__all__ = ["Source", "ids_ever", "ids_of_workspace", "one", "source_of", "sources_of", "visible"]

@@ -9,7 +9,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Boolean, Column, Connection, Integer, LargeBinary, Row, Select, String, Table, select
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    LargeBinary,
+    Row,
+    Select,
+    String,
+    Table,
+    select,
+    true,
+)
 
 from mainstem.errors import InputInvalid
 from mainstem.public_api import catalog, functions, integration_settings
@@ -80,17 +93,28 @@ def one(call: Call, source_id: str) -> Row[Any]:
     """The row of a source that the caller may see, and change when the operation changes sources. Raises NotFound
     (a slug is not an id) and Forbidden."""
     row = rows.one(call.db, visible(call).where(sources.c.id == source_id), rows.missing("Source", source_id))
-    if call.operation.needs is Needs.SOURCE_ADMIN:
-        call.demand(Needs.SOURCE_ADMIN, source_id)
+    call.demand_own(Needs.SOURCE_ADMIN, source_id)
     return row
 
 
 def ids_ever(call: Call) -> list[str]:
     """Ids of the sources that the caller may see and of those that were deleted, in order of creation and of
     deletion. Usage is counted over all of them: it does not shrink when a source goes."""
-    gone = select(deleted_sources.c.id).where(deleted_sources.c.workspace_id == call.workspace_id)
-    found = [*call.db.execute(visible(call).order_by(sources.c.seq)), *call.db.execute(gone.order_by("seq"))]
-    return [row.id for row in found]
+    return _ids(
+        call, call.reach(Needs.SOURCE_READ, sources.c.id), call.reach(Needs.SOURCE_READ, deleted_sources.c.id)
+    )
+
+
+def ids_of_workspace(call: Call) -> list[str]:
+    """The same of the whole workspace, for its totals."""
+    return _ids(call, true(), true())
+
+
+def _ids(call: Call, is_seen: ColumnElement[bool], was_seen: ColumnElement[bool]) -> list[str]:
+    there = select(sources.c.id).where(sources.c.workspace_id == call.workspace_id, is_seen)
+    gone = select(deleted_sources.c.id).where(deleted_sources.c.workspace_id == call.workspace_id, was_seen)
+    ordered = there.order_by(sources.c.seq), gone.order_by(deleted_sources.c.seq)
+    return [row.id for query in ordered for row in call.db.execute(query)]
 
 
 def source_of(call: Call, source_id: str) -> Source:

@@ -43,6 +43,7 @@ class SourcesOutput(Wire, frozen=True):
 @api.operation("GET /tracking-plans/{trackingPlanId}/sources", needs=Needs.TRACKING_PLAN_READ)
 def list_sources_from_tracking_plan(call: Call, tracking_plan_id: str, query: PageInput) -> SourcesOutput:
     """List Sources from Tracking Plan"""
+    call.powers.check(Needs.SOURCE_READ)
     plans.one(call, tracking_plan_id)
     connected = visible(call).where(sources.c.tracking_plan_id == tracking_plan_id).order_by(sources.c.seq)
     found, pagination = rows.page_of(call.db, connected, query.pagination)
@@ -61,6 +62,7 @@ def add_source_to_tracking_plan(call: Call, tracking_plan_id: str, body: AddSour
     if row.tracking_plan_id is not None:
         message = f'"sourceId" is connected to tracking plan {row.tracking_plan_id}; disconnect it there first'
         raise InputInvalid([("sourceId", message)])
+    call.demand(Needs.SOURCE_ADMIN, row.id)
     call.db.execute(update(sources).where(sources.c.id == row.id).values(tracking_plan_id=tracking_plan_id))
     call.touch(tracking_plan_id)
     call.touch(row.id)
@@ -77,6 +79,7 @@ def remove_source_from_tracking_plan(call: Call, tracking_plan_id: str, query: R
     row = one(call, query.source_id)
     if row.tracking_plan_id != tracking_plan_id:
         raise NotFound(f"Source with id '{row.id}' is not connected to tracking plan '{tracking_plan_id}'.")
+    call.demand(Needs.SOURCE_ADMIN, row.id)
     plans.disconnect(call, tracking_plan_id, row.id)
     call.record("Source Modified", "SOURCE", row.id, row.name)
     return StatusOutput()
