@@ -102,7 +102,7 @@ def one(call: Call, model_id: str) -> Row[Any]:
     """The row of a model that the caller may see, and change when the operation changes sources. Raises NotFound and
     Forbidden."""
     row = rows.one(call.db, visible(call).where(models.c.id == model_id), rows.missing("Model", model_id))
-    call.demand(call.operation.needs, row.source_id)
+    call.demand_own(Needs.SOURCE_ADMIN, row.source_id)
     return row
 
 

@@ -132,7 +132,7 @@ def visible(call: Call) -> Select[Any]:
 def _one(call: Call, filter_id: str) -> Row[Any]:
     query = visible(call).where(space_filters.c.id == filter_id)
     row = rows.one(call.db, query, rows.missing("Filter", filter_id))
-    call.demand(call.operation.needs, row.space_id)
+    call.demand_own(Needs.SPACE_ADMIN, row.space_id)
     return row
 
 

@@ -71,8 +71,7 @@ def one(call: Call, space_id: str) -> Row[Any]:
     spelling of its id. Raises NotFound and Forbidden."""
     query = visible(call).where(spaces.c.id == space_id.removeprefix(PREFIX))
     row = rows.one(call.db, query, rows.missing("Space", space_id))
-    if call.operation.needs is Needs.SPACE_ADMIN:
-        call.demand(Needs.SPACE_ADMIN, row.id)
+    call.demand_own(Needs.SPACE_ADMIN, row.id)
     return row
 
 

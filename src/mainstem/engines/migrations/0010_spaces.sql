@@ -18,9 +18,9 @@ CREATE TABLE profiles_warehouses (
     event_tables BOOLEAN NOT NULL
 );
 CREATE INDEX profiles_warehouses_of_space ON profiles_warehouses (space_id);
-CREATE TABLE profiles_sync_overrides (
+CREATE TABLE profiles_sync_exclusions (
     seq INTEGER PRIMARY KEY, warehouse_id VARCHAR NOT NULL, collection VARCHAR NOT NULL, property VARCHAR NOT NULL,
-    enabled BOOLEAN NOT NULL, UNIQUE (warehouse_id, collection, property)
+    UNIQUE (warehouse_id, collection, property)
 );
 CREATE TABLE reverse_etl_models (
     seq INTEGER PRIMARY KEY, id VARCHAR NOT NULL UNIQUE, workspace_id VARCHAR NOT NULL, source_id VARCHAR NOT NULL,
