@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import sqlite3
+from importlib.resources import files
 from pathlib import Path
 
 from contract.proves import proves
-from mainstem.engines.sqlite_control import SqliteControl, migrations
+from mainstem.engines.sqlite_control import SqliteControl
 from mainstem.public_api import workspaces
 from mainstem.rest.grants import Resource
 from mainstem.rest.permissions import ResourceType
@@ -65,10 +66,10 @@ class TestGet:
 def test_workspaces_from_before_spaces_get_theirs_by_migration(tmp_path: Path) -> None:
     control = SqliteControl(tmp_path)
     with sqlite3.connect(control.path) as raw:
-        for step in migrations():
-            if step.number < 10:
-                raw.executescript(step.statements)
-                raw.execute(f"PRAGMA user_version = {step.number}")
+        for step in sorted((files("mainstem.engines") / "migrations").iterdir(), key=lambda each: each.name):
+            if step.name < "0010":
+                raw.executescript(step.read_text())
+        raw.execute("PRAGMA user_version = 9")
         for number, workspace_id in enumerate(("rh5BDZp6QDHvXFCkibm1pR", "9aQ1Lj62S4bomZKLF4DPqW")):
             row = (workspace_id, f"slug-{number}", "name", 0)
             raw.execute("INSERT INTO workspaces (id, slug, name, created_at) VALUES (?, ?, ?, ?)", row)
