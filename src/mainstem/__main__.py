@@ -174,7 +174,9 @@ def _add_suppressions(commands: Any) -> None:
 
 
 def _add_destinations(commands: Any) -> None:
-    group = commands.add_parser("destinations", help="install or list Segment's open-source destinations")
+    group = commands.add_parser(
+        "destinations", help="install or list Segment's open-source destinations, or use their presets"
+    )
     group = group.add_subparsers(required=True, metavar="COMMAND")
     for name, sentence in (
         ("install", "install the destinations, the browser library, and the libraries of functions"),
@@ -183,6 +185,11 @@ def _add_destinations(commands: Any) -> None:
         parser = _command(group, name, sentence, _destinations)
         _add_setting(parser, "packages")
         parser.set_defaults(action=name)
+    presets = _command(group, "presets", "show the presets of a destination, or make subscriptions of them", _presets)
+    _add_setting(presets, "packages")
+    presets.add_argument("id", metavar="DESTINATION_ID", help="the destination's id")
+    presets.add_argument("--create", action="store_true", help="make those that are not there, disabled")
+    presets.add_argument("--enable", action="store_true", help="with --create: and enable them")
 
 
 def _add_traces(commands: Any) -> None:
@@ -286,6 +293,12 @@ def _destinations(values: Settings, parsed: argparse.Namespace) -> int:
 
     act = {"install": destinations.install, "list": destinations.list_destinations}[parsed.action]
     return act(values, sys.stdout.write)
+
+
+def _presets(values: Settings, parsed: argparse.Namespace) -> int:
+    from mainstem.commands import presets
+
+    return presets.run(values, parsed.id, create=parsed.create, enable=parsed.enable)
 
 
 def _deadletter(values: Settings, parsed: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
     subscription.py   rows and shape, what the data plane gets     schedules.py   when model-based ones run
     lifecycle.py      the operations                               fields.py      a mapping against its action
+    presets.py        what a destination is offered
 
 Destinations and models use what is named here, and nothing else of the package.
 Source: Public API reference, tag "Destinations" (5 operations on subscriptions).

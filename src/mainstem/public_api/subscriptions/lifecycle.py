@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
-from sqlalchemy import Row, Select, delete, func, insert, select, update
+from sqlalchemy import Row, Select, delete, func, select, update
 
 from mainstem.errors import BadRequest, InputInvalid
 from mainstem.model import trigger
@@ -26,6 +26,7 @@ from mainstem.public_api.subscriptions.schedules import ScheduleInput, checked
 from mainstem.public_api.subscriptions.subscription import (
     Mapped,
     Subscription,
+    add,
     defaults_of,
     find_action,
     mapped_of,
@@ -35,7 +36,6 @@ from mainstem.public_api.subscriptions.subscription import (
     subscriptions,
 )
 from mainstem.rest import rows
-from mainstem.rest.ids import base58_id
 from mainstem.rest.limits import per_minute
 from mainstem.rest.operation import ALPHA, Call, Family
 from mainstem.rest.pagination import PageInput, Pagination
@@ -140,33 +140,25 @@ def create_destination_subscription(
     if action is None:
         action_fault = '"actionId" must be the id of an action of the type of the destination'
         raise InputInvalid([("actionId", action_fault), *_trigger_faults(body.trigger, "trigger")])
-    mapped = Mapped(body.settings, defaults_of(action))
     faults = _trigger_faults(body.trigger, "trigger") + fields.faults(body.settings, action, "settings")
     faults += _model_faults(call, given(body.model_id, None), "modelId")
     if body.enabled and not faults:
-        faults = fields.missing(mapped.mapping, action, "settings")
+        faults = fields.missing({**defaults_of(action), **body.settings}, action, "settings")
     if faults:
         raise InputInvalid(faults)
     count = select(func.count()).select_from(_of_destination(call, destination_id).subquery())
     if call.db.execute(count).scalar_one() >= MAX_SUBSCRIPTIONS:
         raise BadRequest(f"A destination has at most {MAX_SUBSCRIPTIONS} subscriptions.")
-    subscription_id = base58_id()
-    call.db.execute(
-        insert(subscriptions).values(
-            id=subscription_id,
-            workspace_id=call.workspace_id,
-            source_id=destination.source_id,
-            destination_id=destination_id,
-            metadata_id=destination.metadata_id,
-            name=body.name,
-            action_id=action.id,
-            action_slug=action.slug,
-            trigger=body.trigger,
-            enabled=body.enabled,
-            mapping=sealed(call.vault, mapped, subscription_id),
-            model_id=given(body.model_id, None) or "",
-            schedule=None,
-        )
+    subscription_id = add(
+        call.db,
+        call.vault,
+        destination,
+        action,
+        name=body.name,
+        trigger=body.trigger,
+        enabled=body.enabled,
+        settings=body.settings,
+        model_id=given(body.model_id, None) or "",
     )
     call.touch(destination.source_id)
     record(call, "Destination Subscription Created", subscription_id, body.name)

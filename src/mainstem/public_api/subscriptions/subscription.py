@@ -21,12 +21,14 @@ from sqlalchemy import (
     String,
     Table,
     delete,
+    insert,
     select,
 )
 
 from mainstem.model.mapping_kit import SYNC_MODE
 from mainstem.model.snapshot import SubscriptionConfig
 from mainstem.public_api.subscriptions.schedules import Schedule
+from mainstem.rest.ids import base58_id
 from mainstem.rest.operation import Call
 from mainstem.rest.permissions import Needs
 from mainstem.rest.rows import metadata
@@ -124,6 +126,39 @@ def defaults_of(action: Action) -> dict[str, Any]:
     """What an action's fields get when a new mapping says nothing of them."""
     mode = {SYNC_MODE: action.default_sync_mode} if action.default_sync_mode else {}
     return {**action.defaults, **mode}
+
+
+def add(
+    db: Connection,
+    vault: Vault,
+    destination: Row[Any],
+    action: Action,
+    *,
+    name: str,
+    trigger: str,
+    enabled: bool,
+    settings: dict[str, Any],
+    model_id: str = "",
+) -> str:
+    """Insert a subscription that was found without fault; returns its id."""
+    subscription_id = base58_id()
+    values = {
+        "id": subscription_id,
+        "workspace_id": destination.workspace_id,
+        "source_id": destination.source_id,
+        "destination_id": destination.id,
+        "metadata_id": destination.metadata_id,
+        "name": name,
+        "action_id": action.id,
+        "action_slug": action.slug,
+        "trigger": trigger,
+        "enabled": enabled,
+        "mapping": sealed(vault, Mapped(settings, defaults_of(action)), subscription_id),
+        "model_id": model_id,
+        "schedule": None,
+    }
+    db.execute(insert(subscriptions).values(values))
+    return subscription_id
 
 
 def _without_secrets(settings: dict[str, Any], action: Action | None) -> dict[str, Any]:
