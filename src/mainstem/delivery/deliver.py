@@ -27,6 +27,7 @@ from typing import Final
 from aiohttp import ClientSession
 
 from mainstem.delivery.attempts import AttemptLog
+from mainstem.delivery.garbage import rare_collections
 from mainstem.delivery.outbound import Outbound, Read
 from mainstem.delivery.retry import Backoff, as_of, final_reason, is_over, next_attempt
 from mainstem.delivery.storage import Storage, Turn
@@ -46,6 +47,7 @@ FINISH_SECONDS: Final = 4.5  # after a stop: for what is in flight
 STOP_SECONDS: Final = 5.2  # and for saving what came of it, if the store refuses
 POLL_SECONDS: Final = 0.5
 _MAX_READS: Final = 32
+_COLLECT_AFTER_OBJECTS: Final = 50_000
 _MOST_FILES: Final = 65_536
 _CLOCK_SET_BACK_MS: Final = 60_000
 _DROPPED: Final = "MESSAGE_REJECTED"
@@ -587,4 +589,6 @@ async def deliver(
     `poll_seconds` at the latest. Returns STOP_SECONDS after `stop` at the latest.
     """
     connectors = connectors or Connectors()
-    await Worker(queue, snapshot, settings, stop, share, connectors, now_ms, jitter, poll_seconds, attempts).run()
+    worker = Worker(queue, snapshot, settings, stop, share, connectors, now_ms, jitter, poll_seconds, attempts)
+    with rare_collections(_COLLECT_AFTER_OBJECTS):
+        await worker.run()

@@ -6,9 +6,7 @@ position, so that a crash at any moment repeats the batch whole and nothing is q
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import gc
 import logging
 import random
 import threading
@@ -17,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from mainstem.delivery.garbage import rare_collections
 from mainstem.errors import EngineUnavailable
 from mainstem.model.enforcement import Enforcers
 from mainstem.model.event import Event
@@ -64,7 +63,7 @@ def process(
 
     A store that cannot be used is waited for, with growing pauses of up to 2 seconds; nothing is lost by it.
     """
-    with _rare_collections():
+    with rare_collections(_COLLECT_AFTER_OBJECTS):
         _loop(log, stop, _Work(log, store, snapshot, clock, sample, traces, tidy))
 
 
@@ -84,18 +83,6 @@ def _loop(log: EventLog, stop: threading.Event, work: _Work) -> None:
             pause = 0.0
         if not progressed:
             log.wait(_IDLE_SECONDS)
-
-
-@contextlib.contextmanager
-def _rare_collections() -> Iterator[None]:
-    """Events make many objects and no cycles: looking for cycles as often as by default costs a tenth.
-    The objects of a batch come and go; only cycles would add up to the threshold."""
-    before = gc.get_threshold()
-    gc.set_threshold(_COLLECT_AFTER_OBJECTS, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 class _Work:
