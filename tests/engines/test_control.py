@@ -8,7 +8,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
 from mainstem import public_api
-from mainstem.engines.sqlite_control import NewerSchema, SqliteControl, migrations
+from mainstem.engines.schema import NewerSchema, migrations
+from mainstem.engines.sqlite_control import SqliteControl
 from mainstem.errors import EngineUnavailable
 from mainstem.rest.rows import metadata
 

@@ -7,7 +7,7 @@ import pytest
 
 from mainstem.errors import TooManyRequests
 from mainstem.rest import limits
-from mainstem.rest.limits import Limiter, per_minute
+from mainstem.rest.limits import Limiter, LocalWindows, per_minute
 
 NOW = 1_700_000_000.0
 
@@ -72,12 +72,13 @@ def test_a_clock_that_was_set_back_locks_nobody_out() -> None:
 
 def test_windows_that_are_over_are_forgotten_and_running_ones_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "_MANY_WINDOWS", 10)
-    limiter = Limiter(1000, {}, enforced=True)
+    windows = LocalWindows()
+    limiter = Limiter(1000, {}, enforced=True, windows=windows)
     for token in range(50):
         limiter.consume(f"old {token}", "listLabels", None, NOW)
     for token in range(60):
         limiter.consume(f"new {token}", "listLabels", None, NOW + 86_400)
-    assert len(limiter._windows) < 100
+    assert len(windows._windows) < 100
     assert limiter.consume("new 0", "listLabels", None, NOW + 86_401).consumed == 2
 
 

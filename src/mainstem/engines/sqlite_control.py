@@ -7,40 +7,19 @@ wait; one writer at a time.
 from __future__ import annotations
 
 import contextlib
-import re
 import sqlite3
-from collections.abc import Iterator
-from importlib import resources
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from mainstem.errors import EngineUnavailable, MainstemError
+from mainstem.engines.schema import Migration, migrations, remaining
+from mainstem.errors import EngineUnavailable
 
 FILE: Final = "control.db"
 _UNAVAILABLE: Final = frozenset({OperationalError, DatabaseError})  # of the disk or the file; the others are of rows
-
-
-class NewerSchema(MainstemError):
-    """The folder was written by a newer mainstem; this one would not understand it."""
-
-
-class Migration(msgspec.Struct, frozen=True):
-    """One step forward; there is none back."""
-
-    number: int
-    name: str
-    statements: str
-
-
-def migrations() -> list[Migration]:
-    """Every step that this version knows, in order. A released step is never edited."""
-    folder = resources.files("mainstem.engines") / "migrations"
-    files = sorted(each.name for each in folder.iterdir() if each.name.endswith(".sql"))
-    return [Migration(int(name[:4]), name[5:-4], (folder / name).read_text()) for name in files]
 
 
 class SqliteControl:
@@ -64,34 +43,46 @@ class SqliteControl:
                 raise EngineUnavailable(f"the control database: {error.orig}") from error
             raise
 
-    def migrate(self) -> list[Migration]:
-        """Bring the schema to this version; returns the steps taken. Raises NewerSchema, and EngineUnavailable
-        when the disk is full or the file is no database; then no step was taken."""
+    def migrate(self, steps: Sequence[Migration] | None = None) -> list[Migration]:
+        """Bring the schema to this version, or as far as `steps` go; returns the steps taken. Raises NewerSchema,
+        and EngineUnavailable when the disk is full or the file is no database; then no step was taken."""
         try:
             with contextlib.closing(sqlite3.connect(self.path, isolation_level=None, timeout=10)) as raw, raw:
                 raw.execute("PRAGMA journal_mode = wal")
                 raw.execute("BEGIN IMMEDIATE")
-                taken = _migrate(raw)
+                taken = _migrate(raw, migrations() if steps is None else steps)
                 raw.execute("COMMIT")
         except sqlite3.Error as error:
             raise EngineUnavailable(f"the control database: {error}") from error
         return taken
+
+    def schema(self) -> int:
+        """The number of the newest step taken; 0 when there is no file yet. Writes nothing."""
+        if not self.path.exists():
+            return 0
+        try:
+            uri = f"{self.path.absolute().as_uri()}?mode=ro"
+            with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=10)) as raw:
+                number: int = raw.execute("PRAGMA user_version").fetchone()[0]
+        except sqlite3.Error as error:
+            raise EngineUnavailable(f"the control database: {error}") from error
+        return number
+
+    def product(self) -> str:
+        """What keeps the rows, such as SQLite 3.45.1."""
+        return f"SQLite {sqlite3.sqlite_version}"
 
     def close(self) -> None:
         """Close every pooled connection."""
         self._engine.dispose()
 
 
-def _migrate(raw: sqlite3.Connection) -> list[Migration]:
+def _migrate(raw: sqlite3.Connection, steps: Sequence[Migration]) -> list[Migration]:
     done = raw.execute("PRAGMA user_version").fetchone()[0]
-    known = migrations()
-    if done > known[-1].number:
-        raise NewerSchema(f"the data folder has schema {done}; this mainstem knows {known[-1].number}")
-    todo = [step for step in known if step.number > done]
+    todo = remaining(done, steps, "the data folder")
     for step in todo:
-        for statement in re.split(r";\s*\n", step.statements):
-            if statement.strip():
-                raw.execute(statement)
+        for statement in step.statements:
+            raw.execute(statement)
         raw.execute(f"PRAGMA user_version = {step.number}")
     return todo
 

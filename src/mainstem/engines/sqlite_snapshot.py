@@ -12,10 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
+from mainstem.engines.sealed_configuration import opened
 from mainstem.errors import EngineUnavailable
-from mainstem.model.snapshot import Change, Published, published_type
+from mainstem.model.snapshot import Change
 
 _BUSY_SECONDS: Final = 1.0
 
@@ -60,7 +59,7 @@ class SqliteSnapshotStore:
             return after, []
         rows = self._rows(connection, after)
         newest = max((version for _, version, _ in rows), default=after)
-        changes = [Change(source_id, self._config(source_id, body)) for source_id, _, body in rows]
+        changes = [Change(source_id, opened(self._open_body, source_id, body)) for source_id, _, body in rows]
         # A commit between the two statements changes the data version again, so it is seen next time.
         self._seen = (data_version, newest)
         return newest, changes
@@ -74,14 +73,6 @@ class SqliteSnapshotStore:
             if "no such table" in str(error):
                 return []
             raise
-
-    def _config(self, source_id: str, body: bytes | None) -> Published | None:
-        if body is None:
-            return None
-        try:
-            return msgspec.msgpack.decode(self._open_body(body, source_id), type=published_type(source_id))
-        except (ValueError, msgspec.DecodeError) as error:
-            raise EngineUnavailable(f"the configuration of source {source_id} cannot be unsealed") from error
 
     def _open(self) -> sqlite3.Connection | None:
         if not self._path.exists():

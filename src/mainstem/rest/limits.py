@@ -11,7 +11,7 @@ import math
 import threading
 from collections.abc import Mapping
 from email.utils import formatdate
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -51,15 +51,49 @@ class Usage(msgspec.Struct, frozen=True):
         }
 
 
-class Limiter:
-    """Counts requests of one process. Safe to call from several threads."""
+class Windows(Protocol):
+    """Where requests are counted. Safe to call from several threads."""
 
-    def __init__(self, default: int, overrides: Mapping[str, int], *, enforced: bool) -> None:
-        """`overrides` are limits per minute by operation id, token id, or `token:operation`."""
-        self._default, self._overrides, self._enforced = default, overrides, enforced
+    def count(self, token_id: str, operation_id: str, now: float, window_seconds: int) -> tuple[float, int]:
+        """Count one request at `now` (Unix seconds); returns when its window began and the requests in it."""
+
+
+class LocalWindows:
+    """Windows of one process."""
+
+    def __init__(self) -> None:
         self._windows: dict[tuple[str, str], tuple[float, int]] = {}  # when it began, and requests since
         self._tidy_at = _MANY_WINDOWS
         self._lock = threading.Lock()
+
+    def count(self, token_id: str, operation_id: str, now: float, window_seconds: int) -> tuple[float, int]:
+        """See Windows."""
+        key = (token_id, operation_id)
+        with self._lock:
+            start, consumed = self._windows.get(key, (now, 0))
+            if now - start >= window_seconds or now < start:
+                start, consumed = now, 0
+            consumed += 1
+            self._windows[key] = (start, consumed)
+            if len(self._windows) > self._tidy_at:
+                self._forget_old(now)
+        return start, consumed
+
+    def _forget_old(self, now: float) -> None:
+        self._windows = {key: window for key, window in self._windows.items() if now - window[0] < _LONGEST_SECONDS}
+        self._tidy_at = max(_MANY_WINDOWS, 2 * len(self._windows))  # so that tidying costs little per request
+
+
+class Limiter:
+    """Counts requests. Safe to call from several threads."""
+
+    def __init__(
+        self, default: int, overrides: Mapping[str, int], *, enforced: bool, windows: Windows | None = None
+    ) -> None:
+        """`overrides` are limits per minute by operation id, token id, or `token:operation`. `windows` are the
+        ones that several processes share; by default those of this process."""
+        self._default, self._overrides, self._enforced = default, overrides, enforced
+        self._windows = windows or LocalWindows()
 
     def limit(self, token_id: str, operation_id: str, rate: Rate | None) -> Rate:
         """The limit in force: the most specific override, else the operation's own, else the default."""
@@ -72,22 +106,10 @@ class Limiter:
         """Count one request at `now` (Unix seconds). Raises TooManyRequests when the window is used up; a
         refused request is counted too, but does not lengthen the wait."""
         limit = self.limit(token_id, operation_id, rate)
-        key = (token_id, operation_id)
-        with self._lock:
-            start, consumed = self._windows.get(key, (now, 0))
-            if now - start >= limit.window_seconds or now < start:
-                start, consumed = now, 0
-            consumed += 1
-            self._windows[key] = (start, consumed)
-            if len(self._windows) > self._tidy_at:
-                self._forget_old(now)
+        start, consumed = self._windows.count(token_id, operation_id, now, limit.window_seconds)
         usage = Usage(limit.requests, consumed, start + limit.window_seconds)
         if self._enforced and consumed > limit.requests:
             refused = TooManyRequests(consumed, math.ceil((usage.resets_at - now) * 1000))
             refused.headers |= usage.headers
             raise refused
         return usage
-
-    def _forget_old(self, now: float) -> None:
-        self._windows = {key: window for key, window in self._windows.items() if now - window[0] < _LONGEST_SECONDS}
-        self._tidy_at = max(_MANY_WINDOWS, 2 * len(self._windows))  # so that tidying costs little per request
