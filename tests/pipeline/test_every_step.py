@@ -158,6 +158,22 @@ def test_no_step_changes_its_input_fails_or_loses_an_event(sent):
         batch = verdicts.kept
 
 
+@settings(max_examples=80, deadline=None)
+@given(st.lists(bodies, min_size=1, max_size=3))
+def test_a_step_that_is_passed_over_would_have_left_every_event_as_it_is(sent):
+    batch = [request(body, kind, index=index, origin=f"7.{index}") for index, (body, kind) in enumerate(sent)]
+    passed_over = set()
+    for steps in (FROM_SOURCE, UNDER_PLAN, AT_SOURCE, TO_DESTINATION):
+        its_scope = destination_scope() if steps is TO_DESTINATION else scope()
+        for step in steps:
+            verdicts = step.apply(batch, its_scope)
+            if not step.when(its_scope):
+                passed_over.add(step.name)
+                assert verdicts == Verdicts(kept=batch), step.name
+            batch = verdicts.kept
+    assert {"suppress", "obey_consent", "apply_filters", "transform_for_destination"} <= passed_over
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.dictionaries(st.text(max_size=8).filter(lambda key: key not in fields), json, max_size=5))
 def test_odd_json_arrives_as_it_was_sent(odd):

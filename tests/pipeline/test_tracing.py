@@ -121,7 +121,8 @@ def test_a_failing_step_is_told_with_its_error(monkeypatch):
         raise ZeroDivisionError
 
     monkeypatch.setattr("mainstem.model.destination_filter.FilterSet.apply", failing)
-    config = source("src", destination())
+    drops_nothing = FilterConfig("f", "type = 'alias'", ({"type": "DROP"},), enabled=True)
+    config = source("src", destination("dst", "Webhooks", drops_nothing))
     batch = digest(6, 7, requests((EVENT, "track")), around(config))
     (end,) = traced(batch)[1].ends
     assert (end.step, end.destination_id, end.reason) == ("apply_filters", "dst", "INTERNAL")

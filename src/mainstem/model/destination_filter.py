@@ -97,6 +97,10 @@ class FilterSet:
         # Sorting is stable, so filters keep their order within one kind of action.
         self._steps = sorted(steps, key=lambda step: step.rank)
 
+    def __bool__(self) -> bool:
+        """Whether any event might change or be dropped."""
+        return bool(self._steps) or self._unreadable is not None
+
     def apply(self, event: JsonObject, random: Random) -> JsonObject | FilteredOut:
         """Return the event as this destination may see it, or why it may not see it at all.
         `event` is never changed: what comes back is the same object, or one that shares what stayed the same.

@@ -86,6 +86,10 @@ class TransformationSet:
         for those in (self._for_any_event, *self._by_event.values()):
             those.append(compiled)
 
+    def __bool__(self) -> bool:
+        """Whether any event might change or be dropped."""
+        return bool(self._for_any_event or self._by_event) or self._unreadable is not None
+
     def _asked(self, event: JsonObject) -> list[_Transformation]:
         name = event.get("event")
         return self._by_event.get(name, self._for_any_event) if type(name) is str else self._for_any_event

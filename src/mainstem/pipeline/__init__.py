@@ -36,7 +36,7 @@ FROM_SOURCE: Final[tuple[Step, ...]] = (
     spread(unpack),  # a request becomes its events
     each(admit),  # source enabled, batch not too long, an event at all
     each(detour_to_source_function),  # a call of a function that is a source becomes events there
-    each(suppress),  # users whose events are discarded
+    each(suppress, when=lambda scope: scope.snapshot.suppressed),  # users whose events are discarded
     each(normalize),  # ids, timestamps, context.ip
     each(validate),  # the published reasons to fail on ingest
     whole(deduplicate),  # asks the store once a batch
@@ -44,7 +44,7 @@ FROM_SOURCE: Final[tuple[Step, ...]] = (
 )
 
 AFTER_FUNCTION: Final[tuple[Step, ...]] = (
-    each(suppress),  # the function may have named another user
+    each(suppress, when=lambda scope: scope.snapshot.suppressed),  # the function may have named another user
     each(validate),  # what an insert function returned must still be an event
 )
 
@@ -60,11 +60,11 @@ AT_SOURCE: Final[tuple[Step, ...]] = (
 TO_DESTINATION: Final[tuple[Step, ...]] = (
     each(skip_sent_by_browser),  # device mode
     each(skip_unsupported),  # types the connector does not take
-    each(obey_consent),  # the user's word
+    each(obey_consent, when=lambda scope: scope.destination.consent_categories),  # the user's word
     each(obey_integrations),  # the event's own
-    each(obey_schema_integrations),  # the schema's, where the event does not name the destination
-    each(apply_filters),  # the destination's
-    each(transform_for_destination),  # for its type
+    each(obey_schema_integrations, when=lambda scope: scope.integrations_off),  # the schema's, if it does not
+    each(apply_filters, when=lambda scope: scope.filters),  # the destination's
+    each(transform_for_destination, when=lambda scope: scope.transformations),  # for its type
     each(strip_metadata),  # what was for the steps above
     whole(match_trigger, spreads=True),  # a delivery for each mapping that it fires
     each(address),  # an event becomes a delivery
@@ -79,6 +79,8 @@ def run(steps: Sequence[Step], batch: Sequence[Any], scope: Any, note: Note | No
     what each step was given and what it made of it."""
     total = Verdicts(list(batch))
     for step in steps:
+        if not step.when(scope):
+            continue
         verdicts = step.apply(total.kept, scope)
         out = len(verdicts.kept) + len(verdicts.dropped) + len(verdicts.failed) + len(verdicts.detoured)
         assert step.spreads or out == len(total.kept), f"{step.name} lost an event"

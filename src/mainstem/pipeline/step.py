@@ -131,16 +131,22 @@ class Verdicts(msgspec.Struct):
         return Verdicts(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
 
+def _always(_scope: Any) -> bool:
+    return True
+
+
 class Step(msgspec.Struct, frozen=True):
-    """A step lifted to batches. `spreads`: it makes several things of one, so more may come out than went in."""
+    """A step lifted to batches. `spreads`: it makes several things of one, so more may come out than went in. `when`
+    tells by the scope whether it could change or drop any event at all; otherwise it is passed over."""
 
     name: str
     does: str
     apply: Callable[[Sequence[Any], Any], Verdicts]
     spreads: bool = False
+    when: Callable[[Any], object] = _always
 
 
-def each(step: Callable[[Any, Any], Any]) -> Step:
+def each(step: Callable[[Any, Any], Any], *, when: Callable[[Any], object] = _always) -> Step:
     """Lift a function of one event. It returns the event, changed or not, Dropped, or Detoured."""
 
     def apply(batch: Sequence[Any], scope: Any) -> Verdicts:
@@ -160,7 +166,7 @@ def each(step: Callable[[Any, Any], Any]) -> Step:
                 keep(result)
         return verdicts
 
-    return Step(step.__name__, _promise(step), apply)
+    return Step(step.__name__, _promise(step), apply, when=when)
 
 
 def spread(step: Callable[[Any, Any], Iterable[Any]]) -> Step:
