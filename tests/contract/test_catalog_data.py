@@ -80,9 +80,9 @@ def test_secrets_of_databases_are_passwords_so_that_replies_mask_them() -> None:
     databases = [entry["metadata"] for entry in SOURCES.values() if entry["metadata"]["categories"] == ["Warehouse"]]
     assert len(databases) == 7
     for database in databases:
-        secrets = {option["name"] for option in database["options"] if option["type"] == "password"}
-        assert secrets <= {"password", "credentials", "clientSecret"}
-        assert len(secrets) == 1
+        types = {option["name"]: option["type"] for option in database["options"]}
+        secrets = types.keys() & {"password", "credentials", "clientSecret", "privateKey", "privateKeyPassphrase"}
+        assert secrets == {name for name in types if types[name] == "password"} != set()
 
 
 def test_browsers_and_phones_are_client_side_and_servers_are_not() -> None:
