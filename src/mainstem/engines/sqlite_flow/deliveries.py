@@ -81,12 +81,12 @@ class SqliteDeliveryQueue:
     def settle(self, settled: Sequence[Settled], retries: Sequence[Retry]) -> None:
         """See DeliveryQueue."""
         with self._file.writing() as db:
-            waiting = _waiting(db, [each.id for each in settled])
-            done = {each.id: each for each in settled if each.id in waiting}
-            _set_aside(db, [each for each in done.values() if each.dead is not None])
-            db.executemany("DELETE FROM deliveries WHERE id = ?", zip(done))
-            outcomes.add(db, _tallies(done.values()).items())
-            entered = enter(db, [entry for each in done.values() for entry in each.entries])
+            ended = {each.id: each for each in settled}
+            _set_aside(db, [each for each in ended.values() if each.dead is not None])
+            removed = _removed(db, list(ended))
+            done = [each for each in ended.values() if each.id in removed]
+            outcomes.add(db, _tallies(done).items())
+            entered = enter(db, [entry for each in done for entry in each.entries])
             db.executemany(
                 "UPDATE deliveries SET attempts = ?, due_at_ms = ?, first_attempt_at_ms = ?, progress = ?, "
                 "reason = ? WHERE id = ?",
@@ -112,8 +112,10 @@ def enter(db: sqlite3.Connection, entries: Sequence[NewEntry]) -> int:
     return len(entries)
 
 
-def _waiting(db: sqlite3.Connection, ids: list[int]) -> set[int]:
-    return {row[0] for row in db.execute(f"SELECT id FROM deliveries WHERE id IN {_WANTED}", (json.dumps(ids),))}
+def _removed(db: sqlite3.Connection, ids: list[int]) -> set[int]:
+    """Delete these; returns those that were there."""
+    statement = f"DELETE FROM deliveries WHERE id IN {_WANTED} RETURNING id"
+    return {row[0] for row in db.execute(statement, (json.dumps(ids),))}
 
 
 def _tallies(settled: Iterable[Settled]) -> dict[OutcomeKey, Tally]:
@@ -121,7 +123,9 @@ def _tallies(settled: Iterable[Settled]) -> dict[OutcomeKey, Tally]:
     for each in settled:
         if each.key is None:
             continue
-        tally = tallies.setdefault(each.key, Tally())
+        tally = tallies.get(each.key)
+        if tally is None:
+            tally = tallies[each.key] = Tally()
         tally.count += 1
         tally.retries += each.retries
     return tallies
@@ -134,6 +138,8 @@ def _set_aside(db: sqlite3.Connection, dead: Sequence[Settled]) -> None:
     (kept,) = db.execute("SELECT count(*) FROM (SELECT 1 FROM dead_letters LIMIT ?)", (_MAX_LETTERS,)).fetchone()
     for each in dead[: _MAX_LETTERS - kept]:
         row = db.execute(f"SELECT {_COLUMNS} FROM deliveries WHERE id = ?", (each.id,)).fetchone()
+        if row is None:  # settled before
+            continue
         entry = msgspec.msgpack.encode(_delivery(row).new)
         assert each.dead is not None
         assert each.key is not None, "what is set aside is counted"
