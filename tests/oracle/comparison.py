@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from oracle.numbered import POISON, Id
@@ -46,8 +46,16 @@ class Findings:
         return not (self.missing or self.unexpected or self.altered or self.out_of_order)
 
 
-def compare(expected: Collection[Id], arrivals: Sequence[Arrival]) -> Findings:
-    """Hold a webhook's arrivals, in order, against the events that it should have had.
+def is_poison(event: Id) -> bool:
+    """True for what every sink of the first oracle refuses."""
+    return event.name == POISON
+
+
+def compare(
+    expected: Collection[Id], arrivals: Sequence[Arrival], is_refused: Callable[[Id], bool] = is_poison
+) -> Findings:
+    """Hold a webhook's arrivals, in order, against the events that it should have had, and that it should have
+    taken unless `is_refused`.
 
     An event is in order when each earlier expected event of its user was decided (taken or refused) before
     its own first attempt; so a retry must hold back its user's later events.
@@ -75,7 +83,8 @@ def compare(expected: Collection[Id], arrivals: Sequence[Arrival]) -> Findings:
             if event in taken:
                 findings.duplicates.append(Again(event, taken[event], arrival.at))
             taken.setdefault(event, arrival.at)
-    findings.missing = sorted(wanted - {each for each in decided if each.name == POISON or each in taken})
+    findings.missing = sorted(wanted - {each for each in decided if is_refused(each) or each in taken})
+    findings.unexpected += sorted(each for each in taken if is_refused(each))
     return findings
 
 

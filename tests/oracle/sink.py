@@ -44,6 +44,32 @@ class Arrival:
         return self.status in {OK, REFUSED}
 
 
+@dataclass(frozen=True)
+class Request:
+    """A request; `path` without slashes around it, names of headers in lower case, the body as JSON."""
+
+    path: str
+    headers: dict[str, str]
+    body: Any
+
+
+async def read_request(reader: asyncio.StreamReader) -> Request:
+    """The next request of a connection."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:])}
+    body = json.loads(await reader.readexactly(int(headers["content-length"])))
+    return Request(head[0].split()[1].strip("/"), headers, body)
+
+
+async def write_answer(writer: asyncio.StreamWriter, status: int, body: bytes = b"") -> None:
+    """Answer a request; one that comes too often may come again at once."""
+    retry_after = "Retry-After: 0\r\n" if status == 429 else ""
+    kind = "Content-Type: application/json\r\n" if body else ""
+    head = f"HTTP/1.1 {status} -\r\nContent-Length: {len(body)}\r\n{kind}{retry_after}\r\n"
+    writer.write(head.encode() + body)
+    await writer.drain()
+
+
 class Sink:
     """Serves from a thread of its own while it is entered."""
 
@@ -110,10 +136,8 @@ class Sink:
 
     async def _answered_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Serve one request; False when the connection ends with it."""
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:])}
-        event = json.loads(await reader.readexactly(int(headers["content-length"])))
-        webhook = head[0].split()[1].strip("/")
+        request = await read_request(reader)
+        event, webhook = request.body, request.path
         status = self._status(webhook, event["event"])
         which = id_of(event)
         self._arrivals.append(Arrival(webhook, which, status, time.monotonic(), is_as_sent(event, which)))
@@ -121,9 +145,7 @@ class Sink:
             await reader.read()  # until the worker gives up
         if status == NO_ANSWER:
             return False
-        retry_after = "Retry-After: 0\r\n" if status == 429 else ""
-        writer.write(f"HTTP/1.1 {status} -\r\nContent-Length: 0\r\n{retry_after}\r\n".encode())
-        await writer.drain()
+        await write_answer(writer, status)
         return True
 
     def _status(self, webhook: str, name: str) -> int:

@@ -46,6 +46,11 @@ def test_an_event_that_nobody_was_promised_is_unexpected() -> None:
     assert not findings.is_flawless
 
 
+def test_an_event_that_had_to_be_refused_and_was_taken_is_unexpected() -> None:
+    assert compare([Id("a", POISON_NUMBER)], [arrival(POISON_NUMBER)]).unexpected == [Id("a", POISON_NUMBER)]
+    assert compare(sent(1), [arrival(0)], lambda each: each.number == 0).unexpected == [Id("a", 0)]
+
+
 def test_a_later_event_before_an_earlier_one_is_out_of_order() -> None:
     findings = compare(sent(3), [arrival(0), arrival(2), arrival(1)])
     assert findings.out_of_order == [Id("a", 2)]

@@ -113,21 +113,29 @@ class Trial:
             return self._judge()
         except AssertionError as fault:
             kills = " ".join(f"{each.name}@{each.at - self.kills[0].at:.2f}" for each in self.kills)
-            healthy = compare(self.generator.acknowledged(), self.sink.arrivals(HEALTHY))
             story = [
                 str(fault),
-                f"at the {HEALTHY} webhook\n{healthy}",
+                self._closer_look(),
                 f"seed {self.seed}; kills: {kills}",
                 *self.notes,
                 self.server.log_tail(100),
             ]
             raise AssertionError("\n".join(story)) from fault
 
-    def _judge(self) -> str:
+    def _closer_look(self) -> str:
+        healthy = compare(self.generator.acknowledged(), self.sink.arrivals(HEALTHY))
+        return f"at the {HEALTHY} webhook\n{healthy}"
+
+    def _ended_load(self) -> list[Id]:
+        """End the load; what was acknowledged."""
         self.generator.stop()
         acknowledged = self.generator.acknowledged()
         assert len(acknowledged) == len(set(acknowledged)), "the generator acknowledged an event twice"
         self.server.wait_until_it_answers()
+        return acknowledged
+
+    def _judge(self) -> str:
+        acknowledged = self._ended_load()
         self._drain()
         kept = [each for each in acknowledged if each.name != LEFT_OUT]
         healthy, flaky = self._compare(HEALTHY, acknowledged), self._compare(FLAKY, kept)
