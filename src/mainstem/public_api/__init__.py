@@ -28,15 +28,20 @@ from mainstem.public_api import (
     transformations,
     workspaces,
 )
+from mainstem.public_api.credentials import lifecycle as lifecycle_of_credentials
 from mainstem.public_api.functions import functions as lifecycle_of_functions
 from mainstem.public_api.functions import instances as insert_function_instances
 from mainstem.public_api.functions import versions as versions_of_functions
 from mainstem.public_api.publish import publish_touched
+from mainstem.public_api.selective_sync import overrides, reports, schedules
 from mainstem.public_api.sources import connections, lifecycle, schema_settings, write_keys
 from mainstem.public_api.sources import labels as labels_of_sources
 from mainstem.public_api.subscriptions import lifecycle as lifecycle_of_subscriptions
 from mainstem.public_api.tracking_plans import plans, rules
 from mainstem.public_api.tracking_plans import sources as sources_of_plans
+from mainstem.public_api.warehouses import connections as connections_of_warehouses
+from mainstem.public_api.warehouses import lifecycle as lifecycle_of_warehouses
+from mainstem.public_api.warehouses import reachability
 from mainstem.rest.dispatch import Database, Dispatcher
 from mainstem.rest.ids import base58_id
 from mainstem.rest.limits import Limiter
@@ -68,6 +73,13 @@ FAMILIES: Final[tuple[Family, ...]] = (
     lifecycle_of_functions.api,
     versions_of_functions.api,
     insert_function_instances.api,
+    lifecycle_of_warehouses.api,
+    connections_of_warehouses.api,
+    reachability.api,
+    schedules.api,
+    overrides.api,
+    reports.api,
+    lifecycle_of_credentials.api,
     labels.api,
     spaces.api,
     space_filters.api,

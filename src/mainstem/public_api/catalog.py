@@ -175,6 +175,11 @@ def find_destination_metadata(id: str) -> DestinationMetadata | None:
     return _destinations().get(id) or _find_open_source(id)
 
 
+def find_warehouse_metadata(id: str) -> WarehouseMetadata | None:
+    """The type of warehouse with this id."""
+    return _warehouses().get(id)
+
+
 def source_platform(id: str) -> str:
     """Where events come from: "web", "mobile" or "server", for the type of an existing source; what is not in the
     catalogue is a source function, which runs on a server."""

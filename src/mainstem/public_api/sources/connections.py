@@ -5,11 +5,12 @@ Source: Public API reference, tag "Sources" (2 operations).
 
 from __future__ import annotations
 
-from mainstem.public_api import destinations
+from mainstem.public_api import destinations, warehouses
 from mainstem.public_api.destinations import Destination
 from mainstem.public_api.sources.source import one
+from mainstem.public_api.warehouses import Warehouse
 from mainstem.rest.operation import Call, Family
-from mainstem.rest.pagination import PageInput, Pagination, pagination
+from mainstem.rest.pagination import PageInput, Pagination
 from mainstem.rest.permissions import Needs
 from mainstem.rest.wire import Wire
 
@@ -24,9 +25,9 @@ class ConnectedDestinationsOutput(Wire, frozen=True):
 
 
 class ConnectedWarehousesOutput(Wire, frozen=True):
-    """Reply of listConnectedWarehousesFromSource; empty while the catalogue has no type of warehouse."""
+    """Reply of listConnectedWarehousesFromSource: those that the caller may see."""
 
-    warehouses: tuple[()]
+    warehouses: list[Warehouse]
     pagination: Pagination
 
 
@@ -44,4 +45,5 @@ def list_connected_destinations_from_source(
 def list_connected_warehouses_from_source(call: Call, source_id: str, query: PageInput) -> ConnectedWarehousesOutput:
     """List Connected Warehouses from Source"""
     one(call, source_id)
-    return ConnectedWarehousesOutput(warehouses=(), pagination=pagination(query.pagination, 0))
+    found, where = warehouses.page_of_source(call, source_id, query.pagination)
+    return ConnectedWarehousesOutput(warehouses=found, pagination=where)

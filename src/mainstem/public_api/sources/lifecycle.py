@@ -14,6 +14,7 @@ from sqlalchemy import Row, delete, insert, update
 
 from mainstem.errors import InputInvalid
 from mainstem.public_api import (
+    credentials,
     destinations,
     functions,
     integration_settings,
@@ -21,6 +22,7 @@ from mainstem.public_api import (
     reverse_etl_models,
     suppressions,
     transformations,
+    warehouses,
 )
 from mainstem.public_api.labels import StatusOutput, source_labels
 from mainstem.public_api.sources import schema_controls, schema_settings
@@ -111,6 +113,9 @@ def create_source(call: Call, body: CreateSourceInput) -> SourceOutput:
         )
     if not described.is_cloud_event_source:
         add_write_key(call.db, source_id)
+    credentials.note_use(call, source_id, settings)
+    if body.disconnect_all_warehouses is not True:
+        warehouses.connect_new_source(call, source_id)
     functions.deploy_first_version(call, described.id)
     call.record("Source Created", "SOURCE", source_id, name)
     call.touch(source_id)
@@ -145,6 +150,7 @@ def update_source(call: Call, source_id: str, body: UpdateSourceInput) -> Source
     changes = _changes(row, body)
     _record_changes(call, row, changes, settings != before)
     if settings != before:
+        credentials.note_use(call, source_id, settings)
         changes["settings"] = call.vault.seal(msgspec.json.encode(settings), source_id)
     if changes:
         with _unique_slug(changes.get("slug", row.slug)):
@@ -184,6 +190,7 @@ def delete_source(call: Call, source_id: str) -> StatusOutput:
     live_plugins.delete_of_source(call, source_id)
     transformations.delete_of_source(call, source_id)
     functions.delete_inserts_at(call, source_id)
+    warehouses.disconnect_deleted_source(call, source_id)
     schema_settings.delete_of_source(call, source_id)
     schema_controls.delete_of_source(call.db, source_id)
     suppressions.delete_of_source(call, source_id)
