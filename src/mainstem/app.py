@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
@@ -34,6 +34,7 @@ from mainstem.engines.sqlite_tokens import SqliteTokens
 from mainstem.engines.sqlite_traces import FILE as TRACES_FILE
 from mainstem.engines.sqlite_traces import SqliteTraces
 from mainstem.errors import MainstemError, SettingsError
+from mainstem.mail import Mailer, read_server
 from mainstem.model.snapshot import DestinationConfig, LiveSnapshot
 from mainstem.public_api import labels, reference, workspaces
 from mainstem.public_api.http import PublicApi
@@ -43,6 +44,8 @@ from mainstem.rest.tokens import Access
 from mainstem.serve import FolderLock, Part, Supervisor, free_addresses
 from mainstem.settings import Address, Settings
 from mainstem.vault import Vault, open_vault
+
+_LAST_MAIL_SECONDS: Final = 3.0  # that a stopping server still gives to mail
 
 
 def utc_now() -> dt.datetime:
@@ -124,6 +127,11 @@ def open_traces(settings: Settings, vault: Vault) -> SqliteTraces:
     return SqliteTraces(path, vault, keep_bytes=settings.archive_bytes, keep_hours=hours)
 
 
+def open_mailer(settings: Settings) -> Mailer | None:
+    """Who sends mail; None when no server is set."""
+    return Mailer(read_server(settings.smtp_url), settings.mail_from) if settings.smtp_url else None
+
+
 def open_snapshot(settings: Settings, vault: Vault) -> LiveSnapshot:
     """What the data plane knows of the configuration."""
     return LiveSnapshot(SqliteSnapshotStore(settings.data / CONTROL_FILE, vault.open))
@@ -134,7 +142,9 @@ def run_public_api(settings: Settings, address: Address, vault: Vault, stop: thr
     control, flow = SqliteControl(settings.data), open_flow(settings)
     kept = SqliteTokens(settings.data, vault.seal, vault.open)
     catalogue.use(settings.packages_folder)
-    dispatcher = public_api.build(settings, control, vault, flow.outcomes, utc_now, kept, flow.learned)
+    mailer = open_mailer(settings)
+    send = None if mailer is None else mailer.send
+    dispatcher = public_api.build(settings, control, vault, flow.outcomes, utc_now, kept, flow.learned, send)
     authorization = OAuthPages(
         control, vault, oauth.read_clients(settings.oauth_clients), kept, utc_now,
         base_url=settings.public_api_url, has_tls=settings.tls_cert is not None,
@@ -142,6 +152,8 @@ def run_public_api(settings: Settings, address: Address, vault: Vault, stop: thr
     pages = (reference.page, authorization.page)
     app = PublicApi(dispatcher, max_request_bytes=settings.max_request_bytes, pages=pages)
     asyncio.run(_serve_http(settings, address, app, Interfaces.ASGINL, stop))
+    if mailer is not None:
+        mailer.close(_LAST_MAIL_SECONDS)
 
 
 def run_tracking_api(settings: Settings, address: Address, vault: Vault, stop: threading.Event) -> None:

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from mainstem.errors import SettingsError
+from mainstem.mail import read_server
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -114,6 +115,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(description="URL by which browsers reach the Public API (OAuth); default: the request's own host."),
     ] = ""
+    smtp_url: Annotated[
+        str,
+        Meta(description="smtp://USER:PASSWORD@HOST:PORT, or smtps://: the server that sends invitations by mail."),
+    ] = ""
+    mail_from: Annotated[str, Meta(description="Who mail is from: NAME@HOST. Goes with MAINSTEM_SMTP_URL.")] = ""
     archive_hours: Annotated[
         float, Meta(ge=0, description="How long processed requests and the traces of events are kept, in hours.")
     ] = 72.0
@@ -143,10 +149,10 @@ METAVARS: Final = {
     "data": "DIR", "api": "HOST:PORT", "tracking": "HOST:PORT", "workers": "N", "tls_cert": "FILE",
     "tls_key": "FILE", "allow_private": "CIDR,…", "trusted_proxies": "CIDR,…", "rate_limits": "on|off",
     "strict_write_keys": "on|off", "packages": "DIR", "divert_to": "URL",
-    "oauth_clients": "FILE", "public_api_url": "URL",
+    "oauth_clients": "FILE", "public_api_url": "URL", "mail_from": "NAME@HOST",
     "rate_limit_overrides": "NAME=N,…", "public_tracking_url": "URL",
 }  # fmt: skip
-ENVIRONMENT_ONLY: Final = frozenset({"owner_token", "secret_key"})  # a flag would show in the process list
+ENVIRONMENT_ONLY: Final = frozenset({"owner_token", "secret_key", "smtp_url"})  # flags show in the process list
 _SWITCHES: Final = {"on": True, "off": False, "true": True, "false": False, "1": True, "0": False}
 
 
@@ -208,6 +214,8 @@ def _parse(name: str, text: str) -> Any:
         return _parse_limits(text)
     if name == "owner_token":
         return _parse_token(text)
+    if name == "smtp_url" and text:
+        read_server(text)
     return _bounded(name, type(default)(text)) if isinstance(default, (int, float)) else text
 
 
@@ -270,6 +278,8 @@ def _parsed(shown: str, name: str, text: str) -> Any:
 def _check(settings: Settings) -> None:
     if bool(settings.tls_cert) != bool(settings.tls_key):
         raise SettingsError("--tls-cert and --tls-key go together")
+    if bool(settings.smtp_url) != ("@" in settings.mail_from):
+        raise SettingsError("MAINSTEM_SMTP_URL and --mail-from NAME@HOST go together")
     for name in ("tls_cert", "tls_key"):
         path = getattr(settings, name)
         if path and not path.is_file():

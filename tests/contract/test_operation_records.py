@@ -43,18 +43,6 @@ NOT_YET = {
         createCloudSourceRegulation createSourceRegulation createWorkspaceRegulation getRegulation
         listRegulationsFromSource listSuppressions listWorkspaceRegulations
     """,
-    "IAM Groups": """
-        addPermissionsToUserGroup addUsersToUserGroup createUserGroup deleteUserGroup getUserGroup
-        listInvitesFromUserGroup listUserGroups listUsersFromUserGroup removeUsersFromUserGroup
-        replacePermissionsForUserGroup replaceUsersInUserGroup updateUserGroup
-    """,
-    "IAM Roles": """
-        listRoles
-    """,
-    "IAM Users": """
-        addPermissionsToUser createInvites deleteInvites deleteUsers getUser listInvites
-        listUserGroupsFromUser listUsers replacePermissionsForUser
-    """,
     "Profiles Sync": """
         createProfilesWarehouse listProfilesWarehouseInSpace listSelectiveSyncsFromWarehouseAndSpace
         removeProfilesWarehouseFromSpace updateProfilesWarehouseForSpaceWarehouse

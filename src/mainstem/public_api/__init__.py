@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from mainstem.errors import EngineUnavailable, SettingsError
+from mainstem.mail import Letter
 from mainstem.model.ports import LearnedSchemas, OAuthTokens, OutcomeStore
 from mainstem.public_api import (
     api_calls,
@@ -32,6 +33,7 @@ from mainstem.public_api.credentials import lifecycle as lifecycle_of_credential
 from mainstem.public_api.functions import functions as lifecycle_of_functions
 from mainstem.public_api.functions import instances as insert_function_instances
 from mainstem.public_api.functions import versions as versions_of_functions
+from mainstem.public_api.iam import groups, invites, members, roles, users
 from mainstem.public_api.publish import publish_touched
 from mainstem.public_api.selective_sync import overrides, reports, schedules
 from mainstem.public_api.sources import connections, lifecycle, schema_settings, write_keys
@@ -83,6 +85,11 @@ FAMILIES: Final[tuple[Family, ...]] = (
     labels.api,
     spaces.api,
     space_filters.api,
+    users.api,
+    invites.api,
+    groups.api,
+    members.api,
+    roles.api,
     audit_trail.api,
     delivery_overview.api,
     events.api,
@@ -108,8 +115,10 @@ def build(
     clock: Callable[[], dt.datetime],
     tokens: OAuthTokens | None = None,
     learned: LearnedSchemas | None = None,
+    send: Callable[[Letter], None] | None = None,
 ) -> Dispatcher:
-    """The Public API without HTTP; `tokens` of destinations that are deleted are forgotten."""
+    """The Public API without HTTP; `tokens` of destinations that are deleted are forgotten, and `send` takes letters
+    to people without waiting."""
 
     def forget(call: Call) -> None:
         for destination_id in sorted(call.forgotten):
@@ -118,6 +127,12 @@ def build(
                     tokens.forget(destination_id)
             except EngineUnavailable as error:  # they lie sealed, and nothing asks for them any more
                 log.warning("tokens of the deleted destination %s remain: %s", destination_id, error)
+
+    def after_commit(call: Call) -> None:
+        forget(call)
+        if send is not None:
+            for letter in call.letters:
+                send(letter)
 
     limiter = Limiter(settings.default_rate_limit, settings.rate_limit_overrides, enforced=settings.rate_limits)
     return Dispatcher(
@@ -128,7 +143,7 @@ def build(
         outcomes=outcomes,
         clock=clock,
         before_commit=publish_touched,
-        after_commit=forget,
+        after_commit=after_commit,
         tracking_url=tracking_url(settings),
         warehouses=Door(settings.data / "warehouses", settings.allow_private),
         learned=learned,

@@ -12,6 +12,7 @@ from sqlalchemy import Column, Connection, Integer, Select, String, Table, delet
 
 from mainstem.errors import Conflict
 from mainstem.rest import rows
+from mainstem.rest.grants import is_label_granted
 from mainstem.rest.limits import per_minute
 from mainstem.rest.operation import Call, Family
 from mainstem.rest.permissions import Needs
@@ -128,6 +129,8 @@ def delete_label(call: Call, key: str, value: str) -> StatusOutput:
     in_use = select(source_labels).where(source_labels.c.key == key, source_labels.c.value == value).limit(1)
     if call.db.execute(in_use).first():
         raise Conflict(f"Label {name} is in use by a source; remove it there first.")
+    if is_label_granted(call.db, call.workspace_id, (key, value)):
+        raise Conflict(f"Label {name} is in use by a permission; remove it there first.")
     call.db.execute(delete(labels).where(labels.c.seq == row.seq))
     call.record("Label Deleted", "LABEL", name, name)
     return StatusOutput()

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sqlalchemy import Boolean, Column, Connection, Integer, String, Table, insert, select
+from sqlalchemy import Column, Connection, Integer, String, Table, insert, select
 
 from mainstem.public_api.spaces import add_default_spaces
 from mainstem.rest import rows
+from mainstem.rest.grants import USER, Resource, grant, users
 from mainstem.rest.ids import base58_id
 from mainstem.rest.operation import Call, Family
-from mainstem.rest.permissions import Needs
+from mainstem.rest.permissions import Needs, ResourceType
+from mainstem.rest.roles import OWNER
 from mainstem.rest.rows import Moment, metadata
 from mainstem.rest.wire import Wire
 
@@ -25,17 +27,6 @@ workspaces = Table(
     Column("id", String, nullable=False, unique=True),
     Column("slug", String, nullable=False, unique=True),
     Column("name", String, nullable=False),
-    Column("created_at", Moment, nullable=False),
-)
-users = Table(
-    "users",
-    metadata,
-    Column("seq", Integer, primary_key=True),
-    Column("id", String, nullable=False, unique=True),
-    Column("workspace_id", String, nullable=False),
-    Column("email", String, nullable=False),
-    Column("name", String, nullable=False),
-    Column("is_owner", Boolean, nullable=False),
     Column("created_at", Moment, nullable=False),
 )
 
@@ -58,8 +49,9 @@ def create(db: Connection, name: str, slug: str, owner_email: str, now: dt.datet
     """Make a workspace with its owner and its spaces, as the first start does."""
     workspace = Workspace(id=base58_id(), slug=slug, name=name)
     db.execute(insert(workspaces).values(id=workspace.id, slug=slug, name=name, created_at=now))
-    owner = {"id": base58_id(), "workspace_id": workspace.id, "email": owner_email, "name": "Owner"}
-    db.execute(insert(users).values(owner | {"is_owner": True, "created_at": now}))
+    owner = {"id": base58_id(), "workspace_id": workspace.id, "email": owner_email.lower(), "name": "Owner"}
+    db.execute(insert(users).values(owner | {"created_at": now}))
+    grant(db, workspace.id, (USER, owner["id"]), OWNER, [Resource(workspace.id, ResourceType.WORKSPACE)])
     add_default_spaces(db, workspace.id)
     return workspace
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
-from sqlalchemy import Column, Connection, Integer, LargeBinary, String, Table, insert, or_, select
+from sqlalchemy import Boolean, Column, Connection, Integer, LargeBinary, String, Table, delete, insert, or_, select
 
 from mainstem.rest.ids import ksuid
 from mainstem.rest.permissions import ALL_POWERS, KIND, Label, Needs, Powers, Reach, ResourceType, added_up
@@ -30,6 +30,17 @@ grants = Table(
     Column("resource_type", String, nullable=False),
     Column("resource_id", String, nullable=False),
     Column("labels", String, nullable=False),  # JSON: [[key, value], ...]
+)
+users = Table(
+    "users",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("workspace_id", String, nullable=False),
+    Column("email", String, nullable=False),  # lower case, one user each in a workspace
+    Column("name", String, nullable=False),
+    Column("is_owner", Boolean, nullable=False, default=False),  # of before grants; nothing reads it
+    Column("created_at", Moment, nullable=False),
 )
 user_groups = Table(
     "user_groups",
@@ -69,12 +80,23 @@ class Resource(msgspec.Struct, frozen=True):
     type: ResourceType
     labels: tuple[Label, ...] = ()
 
+    @property
+    def key(self) -> tuple[ResourceType, str, frozenset[Label]]:
+        """What makes two of them the same: the order of labels does not matter."""
+        return self.type, self.id, frozenset(self.labels)
+
 
 def grant(
-    db: Connection, workspace_id: str, subject: tuple[str, str], role: Role, resources: Iterable[Resource]
+    db: Connection,
+    workspace_id: str,
+    subject: tuple[str, str],
+    role: Role,
+    resources: Iterable[Resource],
+    policy_id: str = "",
 ) -> str:
-    """Grant a role to a subject (type, id) on these resources; returns the id of the policy."""
-    policy_id = ksuid()
+    """Grant a role to a subject (type, id) on these resources, in a policy that exists or in a new one; returns the
+    policy's id."""
+    policy_id = policy_id or ksuid()
     for resource in resources:
         db.execute(
             insert(grants).values(
@@ -89,6 +111,24 @@ def grant(
             )
         )
     return policy_id
+
+
+def delete_of_subject(db: Connection, id: str) -> None:
+    """Take all roles from a user, a group or a token."""
+    db.execute(delete(grants).where(grants.c.subject_id == id))
+
+
+def delete_of_resource(db: Connection, type: ResourceType, id: str) -> None:
+    """Take back what is granted on a source, space, warehouse or function, because it goes."""
+    db.execute(delete(grants).where(grants.c.resource_type == type.value, grants.c.resource_id == id))
+
+
+def is_label_granted(db: Connection, workspace_id: str, label: Label) -> bool:
+    """Whether a grant is narrowed to this label."""
+    narrowed = (
+        select(grants.c.labels).where(grants.c.workspace_id == workspace_id, grants.c.labels != "[]").distinct()
+    )
+    return any(label in _labels(text) for text in db.scalars(narrowed))
 
 
 def powers_of(db: Connection, token: Token) -> Powers:
@@ -117,8 +157,12 @@ def _given(db: Connection, token: Token) -> Sequence[tuple[Role, Resource]]:
 
 def resource_of(row: object) -> Resource:
     """The resource of a row."""
-    labels = msgspec.json.decode(row.labels, type=tuple[Label, ...])  # type: ignore[attr-defined]
-    return Resource(row.resource_id, ResourceType(row.resource_type), labels)  # type: ignore[attr-defined]
+    kind = ResourceType(row.resource_type)  # type: ignore[attr-defined]
+    return Resource(row.resource_id, kind, _labels(row.labels))  # type: ignore[attr-defined]
+
+
+def _labels(text: str) -> tuple[Label, ...]:
+    return msgspec.json.decode(text, type=tuple[Label, ...])
 
 
 def _reaches(given: Iterable[tuple[Role, Resource]]) -> Iterator[tuple[Needs, Reach]]:

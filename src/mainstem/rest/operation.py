@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import ColumnElement, Connection
 
+from mainstem.mail import Letter
 from mainstem.model.ports import LearnedSchemas, OutcomeStore, WarehouseDoor
 from mainstem.rest import audit, permissions
 from mainstem.rest.limits import Rate
@@ -97,6 +98,7 @@ class Call:
         self.workspace_id = token.workspace_id
         self.touched: set[str] = set()
         self.forgotten: set[str] = set()
+        self.letters: list[Letter] = []
 
     def may(self, needs: Needs) -> bool:
         """Whether the caller has a power beyond what the operation asks for, on anything at all."""
@@ -141,6 +143,10 @@ class Call:
     def forget(self, destination_id: str) -> None:
         """This destination is gone: what is kept of it beside the control tables goes once this is committed."""
         self.forgotten.add(destination_id)
+
+    def send(self, letter: Letter) -> None:
+        """Tell a person by mail, once this is committed and where a mail server is set; it never fails the call."""
+        self.letters.append(letter)
 
     def record(self, event: str, resource_type: str, resource_id: str, resource_name: str) -> None:
         """Write an audit event of this operation, with the caller as the actor."""

@@ -114,5 +114,13 @@ def revoke(db: Connection, token_id: str, now: dt.datetime) -> Token | None:
     return _token(row)
 
 
+def revoke_of_user(db: Connection, user_id: str, now: dt.datetime) -> list[Token]:
+    """Revoke the active tokens that act for a user, for good; returns them."""
+    active = (tokens.c.user_id == user_id) & tokens.c.revoked_at.is_(None)
+    found = [_token(row) for row in db.execute(select(tokens).where(active).order_by(tokens.c.seq))]
+    db.execute(update(tokens).where(active).values(revoked_at=now))
+    return found
+
+
 def _token(row: object) -> Token:
     return msgspec.convert(row, Token, from_attributes=True)

@@ -33,7 +33,7 @@ from mainstem.public_api.functions.function import (
 from mainstem.public_api.functions.settings import Setting
 from mainstem.public_api.functions.versions import add_version
 from mainstem.public_api.labels import StatusOutput
-from mainstem.rest import rows
+from mainstem.rest import grants, permissions, rows
 from mainstem.rest.ids import base58_id, hex_id
 from mainstem.rest.operation import Call, Family
 from mainstem.rest.pagination import Page, Pagination
@@ -251,6 +251,7 @@ def delete_function(call: Call, function_id: str) -> StatusOutput:
         raise Conflict(f"The function is in use by {used_by}; remove what is listed first.")
     call.db.execute(delete(function_versions).where(function_versions.c.function_id == row.id))
     call.db.execute(delete(functions).where(functions.c.id == row.id))
+    grants.delete_of_resource(call.db, permissions.ResourceType.FUNCTION, row.id)
     call.touch(function.published_id(row.id))
     record(call, _event(row, "Deleted"), row.id, row.name)
     return StatusOutput()

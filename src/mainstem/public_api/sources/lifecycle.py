@@ -42,11 +42,11 @@ from mainstem.public_api.sources.source import (
     write_keys,
 )
 from mainstem.public_api.sources.write_keys import add_write_key
-from mainstem.rest import rows
+from mainstem.rest import grants, rows
 from mainstem.rest.ids import base58_id
 from mainstem.rest.operation import Call, Family
 from mainstem.rest.pagination import PageInput, Pagination
-from mainstem.rest.permissions import Needs
+from mainstem.rest.permissions import Needs, ResourceType
 from mainstem.rest.wire import UNSET, Unset, Wire
 
 api = Family("Sources")
@@ -197,6 +197,7 @@ def delete_source(call: Call, source_id: str) -> StatusOutput:
     call.db.execute(delete(source_labels).where(source_labels.c.source_id == source_id))
     call.db.execute(delete(write_keys).where(write_keys.c.source_id == source_id))
     call.db.execute(delete(sources).where(sources.c.id == source_id))
+    grants.delete_of_resource(call.db, ResourceType.SOURCE, source_id)
     call.db.execute(insert(deleted_sources).values(id=source_id, workspace_id=call.workspace_id))
     call.record("Source Deleted", "SOURCE", source_id, row.name)
     call.touch(source_id)

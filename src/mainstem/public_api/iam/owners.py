@@ -1,0 +1,37 @@
+"""The last Workspace Owner: without one nobody could let anybody in again.
+
+An owner is a user who has the role directly or by a group; invited people are none yet. No source states a
+protection: 409 is a judgement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, or_, select
+
+from mainstem.errors import Conflict
+from mainstem.public_api.workspaces import workspaces
+from mainstem.rest.grants import grants, group_members, users
+from mainstem.rest.roles import OWNER
+
+
+@contextmanager
+def keeping_one(db: Connection, workspace_id: str) -> Iterator[None]:
+    """Raises Conflict when the block takes the last owner away. Two such blocks do not run at once: each holds the
+    row of the workspace until its transaction ends."""
+    db.execute(select(workspaces.c.id).where(workspaces.c.id == workspace_id).with_for_update())
+    had_one = _has_one(db, workspace_id)
+    yield
+    if had_one and not _has_one(db, workspace_id):
+        raise Conflict(f"The last {OWNER.name} can be neither removed nor demoted; make another one first.")
+
+
+def _has_one(db: Connection, workspace_id: str) -> bool:
+    owning = select(grants.c.subject_id).where(grants.c.workspace_id == workspace_id, grants.c.role_id == OWNER.id)
+    by_group = select(group_members.c.member_id).where(group_members.c.group_id.in_(owning))
+    found = select(users.c.id).where(
+        users.c.workspace_id == workspace_id, or_(users.c.id.in_(owning), users.c.id.in_(by_group))
+    )
+    return db.execute(found.limit(1)).first() is not None
