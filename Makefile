@@ -8,7 +8,9 @@ RUN := .venv/bin
 SYNCED := .venv/.synced
 SYNCED_DEV := .venv/.synced-dev
 
-.PHONY: help run test test-clients test-destinations soak check bench docs clean
+POSTGRES_TESTS := tests/public_api tests/rest tests/contract tests/engines tests/commands tests/journeys
+
+.PHONY: help run test test-postgres test-clients test-destinations soak check bench docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -18,6 +20,10 @@ run: $(SYNCED) ## set up and start mainstem; flags through ARGS="--api 127.0.0.1
 
 test: $(SYNCED_DEV) ## set up and run the tests; one of them through ARGS="tests/rest"
 	$(RUN)/pytest $(ARGS)
+
+test-postgres: $(SYNCED_DEV) ## run the tests of the control plane on a PostgreSQL server of their own
+	UV="$(UV)" scripts/with-postgres $(RUN)/pytest -m 'not clients and not destinations and not soak and not sqlite' \
+		$(or $(ARGS),$(POSTGRES_TESTS))
 
 test-clients: $(SYNCED_DEV) ## run the journeys of the official clients (Node, Go, Chromium)
 	scripts/install-clients
@@ -49,7 +55,7 @@ docs: $(SYNCED_DEV) ## write the generated reference
 	$(RUN)/python docs/generate.py
 
 clean: ## remove what set-up made
-	rm -rf .venv .uv .clients .packages tests/clients/node_modules
+	rm -rf .venv .uv .clients .packages .postgres tests/clients/node_modules
 
 .uv/bin/uv:
 	$(PYTHON) -m venv .uv

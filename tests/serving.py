@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+import databases
 from journeys.running import MAINSTEM, clean_environment
 
 OWNER_TOKEN = "owner-token-for-the-tests-of-serve"
@@ -41,7 +42,9 @@ class Served(msgspec.Struct):
 def start(folder: Path, *flags: str, log: Path) -> subprocess.Popen[str]:
     """Start `mainstem serve`; what it says goes to a pipe, what it logs to `log`."""
     command = [str(MAINSTEM), "serve", "--data", str(folder), *flags]
-    environment = clean_environment({"MAINSTEM_OWNER_TOKEN": OWNER_TOKEN})
+    environment = clean_environment(
+        {"MAINSTEM_OWNER_TOKEN": OWNER_TOKEN, **databases.variables_of_first_start(folder)}
+    )
     with log.open("ab") as errors:
         return subprocess.Popen(
             command,

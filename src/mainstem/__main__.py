@@ -8,11 +8,16 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from mainstem import __version__, settings
 from mainstem.errors import MainstemError
 from mainstem.settings import Settings
+
+PROCESS_LIST_HINT: Final = (
+    "the password in --database shows in the list of processes; give the URL as MAINSTEM_DATABASE, "
+    "or the password in ~/.pgpass"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +45,10 @@ def _settings(parsed: argparse.Namespace) -> Settings:
         for name in Settings.__struct_fields__
         if (value := getattr(parsed, name, None)) is not None
     }
-    return settings.read_settings(flags, os.environ)
+    read = settings.read_settings(flags, os.environ)
+    if "database" in flags and read.database is not None and read.database.has_password:
+        sys.stderr.write(f"mainstem: {PROCESS_LIST_HINT}\n")
+    return read
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -52,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     serve = _command(commands, "serve", "start everything and keep it running", _serve)
     for name in Settings.__struct_fields__:
-        if name != "data" and name not in settings.ENVIRONMENT_ONLY:
+        if name not in {"data", "database"} and name not in settings.ENVIRONMENT_ONLY:
             _add_setting(serve, name)
     doctor = _command(commands, "doctor", "check folder, disk, ports, clock, versions and queues", _doctor)
     for name in ("api", "tracking"):
@@ -77,7 +85,8 @@ def _command(commands: Any, name: str, help: str, run: Command) -> argparse.Argu
         name, help=help, description=help[:1].upper() + help[1:] + "."
     )
     parser.set_defaults(run=run)
-    _add_setting(parser, "data")
+    for name in ("data", "database"):
+        _add_setting(parser, name)
     return parser
 
 

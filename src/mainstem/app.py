@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
@@ -24,8 +24,9 @@ from mainstem.delivery.attempts import AttemptLog
 from mainstem.delivery.equipment import equipped
 from mainstem.destinations import oauth
 from mainstem.destinations.actions import catalogue
+from mainstem.engines.schema import Migration
 from mainstem.engines.sqlite_control import FILE as CONTROL_FILE
-from mainstem.engines.sqlite_control import Migration, SqliteControl
+from mainstem.engines.sqlite_control import SqliteControl
 from mainstem.engines.sqlite_events import SqliteEventLog
 from mainstem.engines.sqlite_flow import SqliteFlow
 from mainstem.engines.sqlite_function_log import SqliteFunctionLog
@@ -35,7 +36,7 @@ from mainstem.engines.sqlite_traces import FILE as TRACES_FILE
 from mainstem.engines.sqlite_traces import SqliteTraces
 from mainstem.errors import MainstemError, SettingsError
 from mainstem.mail import Mailer, read_server
-from mainstem.model.snapshot import DestinationConfig, LiveSnapshot
+from mainstem.model.snapshot import DestinationConfig, LiveSnapshot, SnapshotStore
 from mainstem.public_api import labels, reference, workspaces
 from mainstem.public_api.http import PublicApi
 from mainstem.public_api.oauth import OAuthPages
@@ -44,6 +45,10 @@ from mainstem.rest.tokens import Access
 from mainstem.serve import FolderLock, Part, Supervisor, free_addresses
 from mainstem.settings import Address, Settings
 from mainstem.vault import Vault, open_vault
+
+if TYPE_CHECKING:
+    from mainstem.engines.postgres_control import PostgresControl
+    from mainstem.rest.limits import Windows
 
 _LAST_MAIL_SECONDS: Final = 3.0  # that a stopping server still gives to mail
 
@@ -74,7 +79,7 @@ def _serve(settings: Settings) -> None:
     secret = prepare(settings, vault)
     open_flow(settings).close()  # makes or migrates its file before several processes want it
     parts = [
-        Part("public-api", 0, lambda stop: run_public_api(settings, api, vault, stop)),
+        *_public_apis(settings, api, vault),
         Part("tracking-api", 0, lambda stop: run_tracking_api(settings, tracking, vault, stop)),
         Part("pipeline", 1, lambda stop: run_pipeline(settings, vault, stop)),
     ]
@@ -86,16 +91,54 @@ def _serve(settings: Settings) -> None:
     )
 
 
+def _public_apis(settings: Settings, address: Address, vault: Vault) -> list[Part]:
+    """The processes of the Public API. Several listen on one address, and count towards rate limits together."""
+    names = [f"public-api-{number}" for number in range(settings.api_workers)]
+    if settings.api_workers == 1:
+        return [Part("public-api", 0, lambda stop: run_public_api(settings, address, vault, stop))]
+    if sys.platform != "linux":
+        raise SettingsError("--api-workers: several processes can share an address on Linux only")
+    from mainstem.engines.shared_windows import SharedWindows  # only where it is wanted
+
+    windows = SharedWindows()
+    return [Part(name, 0, lambda stop: run_public_api(settings, address, vault, stop, windows)) for name in names]
+
+
 def migrate(settings: Settings) -> list[Migration]:
     """Bring every store of the data folder to this version; returns the steps of the control database."""
     _make_folder(settings.data)
     if not any(settings.data.glob("*.db")):
         open_vault(settings.data, settings.secret_key)  # a folder without its key would be refused by `serve`
-    control = SqliteControl(settings.data)
+    control = open_control(settings)
     taken = control.migrate()
     control.close()
     open_flow(settings).close()
     return taken
+
+
+def open_control(settings: Settings) -> SqliteControl | PostgresControl:
+    """Where configuration is kept. Raises SettingsError when the driver of PostgreSQL is not installed."""
+    if settings.database is None:
+        return SqliteControl(settings.data)
+    _check_driver()
+    from mainstem.engines.postgres_control import PostgresControl  # only where it is wanted: driver and dialect
+
+    return PostgresControl(settings.database.text)
+
+
+def is_started(settings: Settings) -> bool:
+    """Whether `serve` or `migrate` ran before. Raises EngineUnavailable when the database cannot be reached."""
+    with contextlib.closing(open_control(settings)) as control:
+        return control.schema() > 0
+
+
+def _check_driver() -> None:
+    try:
+        import psycopg  # noqa: F401  # the one question is whether it is there
+    except ImportError as error:
+        raise SettingsError(
+            f"--database needs the driver of PostgreSQL: pip install 'mainstem[postgres]' ({error})"
+        ) from None
 
 
 def open_flow(settings: Settings, wake_pipeline: Callable[[], None] = lambda: None) -> SqliteFlow:
@@ -134,17 +177,31 @@ def open_mailer(settings: Settings) -> Mailer | None:
 
 def open_snapshot(settings: Settings, vault: Vault) -> LiveSnapshot:
     """What the data plane knows of the configuration."""
-    return LiveSnapshot(SqliteSnapshotStore(settings.data / CONTROL_FILE, vault.open))
+    return LiveSnapshot(open_snapshot_store(settings, vault))
 
 
-def run_public_api(settings: Settings, address: Address, vault: Vault, stop: threading.Event) -> None:
-    """The life of the Public API's process."""
-    control, flow = SqliteControl(settings.data), open_flow(settings)
+def open_snapshot_store(settings: Settings, vault: Vault) -> SnapshotStore:
+    """Where the data plane reads what was published. Raises SettingsError when a driver is not installed."""
+    if settings.database is None:
+        return SqliteSnapshotStore(settings.data / CONTROL_FILE, vault.open)
+    _check_driver()
+    from mainstem.engines.postgres_snapshot import PostgresSnapshotStore  # only where it is wanted
+
+    return PostgresSnapshotStore(settings.database.text, vault.open)
+
+
+def run_public_api(
+    settings: Settings, address: Address, vault: Vault, stop: threading.Event, windows: Windows | None = None
+) -> None:
+    """The life of a process of the Public API; `windows` are the rate limits' when there are several."""
+    control, flow = open_control(settings), open_flow(settings)
     kept = SqliteTokens(settings.data, vault.seal, vault.open)
     catalogue.use(settings.packages_folder)
     mailer = open_mailer(settings)
     send = None if mailer is None else mailer.send
-    dispatcher = public_api.build(settings, control, vault, flow.outcomes, utc_now, kept, flow.learned, send)
+    dispatcher = public_api.build(
+        settings, control, vault, flow.outcomes, utc_now, kept, flow.learned, send, windows=windows
+    )
     authorization = OAuthPages(
         control, vault, oauth.read_clients(settings.oauth_clients), kept, utc_now,
         base_url=settings.public_api_url, has_tls=settings.tls_cert is not None,
@@ -284,7 +341,7 @@ def _fsync_folder(folder: Path) -> None:
 def prepare(settings: Settings, vault: Vault) -> str:
     """Migrate, and on the first start make the workspace and its owner token; returns the token's secret
     then, "" on every later start. Raises SettingsError when the folder was written under another key."""
-    control = SqliteControl(settings.data)
+    control = open_control(settings)
     control.migrate()
     with control.transaction(writes=True) as db:
         if workspaces.find_first(db) is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, get_args, get_type_hints
@@ -42,6 +43,31 @@ class Address(msgspec.Struct, frozen=True):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+class DatabaseUrl(msgspec.Struct, frozen=True):
+    """The URL of a PostgreSQL database, which may hold a password: `text` goes to the driver alone."""
+
+    text: str
+
+    @property
+    def has_password(self) -> bool:
+        """True when a password stands in it."""
+        authority = re.split("[/?]", self.text.partition("://")[2], maxsplit=1)[0]
+        return ":" in authority.rpartition("@")[0] or "password=" in self.text
+
+    def __str__(self) -> str:
+        """What may be shown: without the password, without parameters, and nothing at all where a character of
+        the password may have been taken for a part of the URL."""
+        scheme, _, rest = self.text.partition("://")
+        authority, path = re.match("([^/?]*)([^?]*)", rest).groups()  # type: ignore[union-attr]  # it matches anything
+        user, at, place = authority.rpartition("@")
+        if rest.count("@") > len(at) or "#" in rest:
+            return f"{scheme}://…"
+        return f"{scheme}://{user.split(':', 1)[0]}{at}{place}{path}"
+
+    def __repr__(self) -> str:
+        return f"DatabaseUrl({str(self)!r})"
+
+
 def _default_data() -> Path:
     home = os.environ.get("XDG_DATA_HOME")
     return Path(home) / "mainstem" if home else Path.home() / ".local" / "share" / "mainstem"
@@ -53,8 +79,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     data: Annotated[Path, Meta(description="Folder that holds everything mainstem keeps.")] = msgspec.field(
         default_factory=_default_data
     )
+    database: Annotated[
+        DatabaseUrl | None,
+        Meta(
+            description="URL of a PostgreSQL database for the configuration, postgresql://USER:PASSWORD@HOST/NAME; "
+            "default: a file in the data folder."
+        ),
+    ] = None
     api: Annotated[Address, Meta(description="HOST:PORT of the Public API.")] = Address("127.0.0.1", 8080)
     tracking: Annotated[Address, Meta(description="HOST:PORT of the Tracking API.")] = Address("127.0.0.1", 8090)
+    api_workers: Annotated[
+        int, Meta(ge=1, le=64, description="Number of processes that serve the Public API, 1 to 64.")
+    ] = 1
     workers: Annotated[int, Meta(ge=1, le=64, description="Number of delivery workers, 1 to 64.")] = 1
     tls_cert: Annotated[Path | None, Meta(description="Certificate chain (PEM) for both servers.")] = None
     tls_key: Annotated[Path | None, Meta(description="Private key (PEM) of --tls-cert.")] = None
@@ -147,6 +183,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 BARE_FLAGS: Final = frozenset({"allow_plain_http"})  # given without a value
 METAVARS: Final = {
     "data": "DIR", "api": "HOST:PORT", "tracking": "HOST:PORT", "workers": "N", "tls_cert": "FILE",
+    "api_workers": "N", "database": "URL",
     "tls_key": "FILE", "allow_private": "CIDR,…", "trusted_proxies": "CIDR,…", "rate_limits": "on|off",
     "strict_write_keys": "on|off", "packages": "DIR", "divert_to": "URL",
     "oauth_clients": "FILE", "public_api_url": "URL", "mail_from": "NAME@HOST",
@@ -192,6 +229,13 @@ def _parse_token(text: str) -> str:
     return token
 
 
+def _parse_database(text: str) -> DatabaseUrl:
+    scheme, separator, rest = text.strip().partition("://")
+    if scheme not in {"postgresql", "postgres"} or not separator or not rest or re.search(r"\s", rest):
+        raise ValueError("postgresql://USER:PASSWORD@HOST:PORT/NAME is expected")  # and what was given is not shown
+    return DatabaseUrl(text.strip())
+
+
 def _bounded(name: str, number: float) -> float:
     meta = _meta(name)
     least, most = meta.ge or 0, meta.le or math.inf
@@ -206,6 +250,8 @@ def _parse(name: str, text: str) -> Any:
         return _parse_switch(text)
     if isinstance(default, Address):
         return parse_address(text)
+    if name == "database":
+        return _parse_database(text)
     if name in {"data", "tls_cert", "tls_key", "packages", "oauth_clients"}:
         return Path(text).expanduser()
     if name in {"allow_private", "trusted_proxies"}:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert
 
+import databases
 from mainstem import app
-from mainstem.engines.sqlite_control import SqliteControl
 from mainstem.public_api import workspaces
 from mainstem.public_api.destinations import destinations
 from mainstem.public_api.sources.source import sources
@@ -23,10 +23,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(f"MAINSTEM_{name.upper()}", raising=False)
     data = tmp_path / "data"
     data.mkdir(mode=0o700)
+    databases.set_variables(data, monkeypatch)
     vault = open_vault(data, "")
-    app.prepare(Settings(data=data), vault)
+    app.prepare(databases.settings(data), vault)
     app.open_flow(Settings(data=data)).close()
-    control = SqliteControl(data)
+    control = databases.control(data)
     with control.transaction(writes=True) as db:
         workspace = workspaces.find_first(db)
         assert workspace is not None

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+import databases
 from mainstem import app, public_api
 from mainstem.__main__ import main
-from mainstem.engines.sqlite_control import SqliteControl
 from mainstem.errors import SettingsError
 from mainstem.rest import tokens
 from mainstem.settings import Settings
@@ -25,7 +25,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(f"MAINSTEM_{name.upper()}", raising=False)
     data = tmp_path / "data"
     data.mkdir(mode=0o700)
-    settings = Settings(data=data)
+    settings = databases.settings(data)
     app.prepare(settings, open_vault(data, ""))
     app.open_flow(settings).close()
     return data
@@ -37,7 +37,7 @@ def run(folder: Path, *command: str) -> int:
 
 def works(folder: Path, secret: str) -> bool:
     """Whether the secret is that of an active token."""
-    control = SqliteControl(folder)
+    control = databases.control(folder)
     with control.transaction(writes=False) as db:
         found = tokens.find_active(db, open_vault(folder, ""), secret)
     control.close()
@@ -67,7 +67,7 @@ def test_tokens_are_in_the_audit_trail_which_is_whole(folder: Path, capsys: pyte
 
 
 def test_a_tampered_trail_is_found(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    control = SqliteControl(folder)
+    control = databases.control(folder)
     with control.transaction(writes=True) as db:
         db.execute(text("UPDATE audit_events SET resource_name = 'nothing'"))
     control.close()
@@ -97,7 +97,7 @@ def test_the_doctor_says_what_is_wrong_with_a_folder(folder: Path, capsys: pytes
     folder.chmod(0o755)
     assert run(folder, "doctor") == 0
     assert "warn  folder" in capsys.readouterr().out
-    with SqliteControl(folder).transaction(writes=True) as db:
+    with databases.control(folder).transaction(writes=True) as db:
         db.execute(text("PRAGMA user_version = 9999"))
     assert run(folder, "doctor") == 1
     assert "fail  schema" in capsys.readouterr().out
@@ -141,8 +141,8 @@ def test_help_names_every_setting_with_its_variable(capsys: pytest.CaptureFixtur
 
 def test_a_start_under_another_key_is_refused(folder: Path) -> None:
     with pytest.raises(SettingsError, match="not the one that it was written with"):
-        app.prepare(Settings(data=folder), Vault(b"k" * 32))
-    assert app.prepare(Settings(data=folder), open_vault(folder, "")) == ""
+        app.prepare(databases.settings(folder), Vault(b"k" * 32))
+    assert app.prepare(databases.settings(folder), open_vault(folder, "")) == ""
 
 
 @pytest.mark.parametrize(

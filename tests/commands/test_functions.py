@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import databases
 from mainstem.__main__ import main
 from mainstem.commands import functions
 from mainstem.engines.sqlite_function_log import SqliteFunctionLog
@@ -32,6 +33,7 @@ def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
         monkeypatch.delenv(f"MAINSTEM_{name.upper()}", raising=False)
     monkeypatch.setenv("MAINSTEM_SECRET_KEY", KEY)
     monkeypatch.setenv("MAINSTEM_DATA", str(tmp_path))
+    databases.set_variables(tmp_path, monkeypatch)
     instance = Api(tmp_path)
     yield instance
     instance.database.close()
@@ -79,7 +81,7 @@ class TestTest:
         """The exit code of `test` on a new function, and what it printed."""
         kind = options.pop("kind", "DESTINATION")
         function = new_function(api, kind, code=code, **options)
-        file = event_file(Path(api.database.path).parent, event)
+        file = event_file(api.folder, event)
         status = main(["function", "test", function["id"], "--event", file, *more])
         return status, fields(capsys.readouterr().out)
 
@@ -228,7 +230,7 @@ class TestLogs:
                 raise KeyboardInterrupt
             log.append([self.entry(function["id"], message=f"number {waits}")])
 
-        settings = Settings(data=tmp_path, secret_key=KEY)
+        settings = databases.settings(tmp_path, secret_key=KEY)
         with pytest.raises(KeyboardInterrupt):
             functions.logs(settings, function["id"], follow=True, wait=wait)
         shown = capsys.readouterr().out

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+import databases
 from mainstem.__main__ import main
 from mainstem.destinations.actions import catalogue
-from mainstem.engines.sqlite_control import FILE, SqliteControl
-from mainstem.engines.sqlite_snapshot import SqliteSnapshotStore
 from mainstem.model.snapshot import LiveSnapshot, SubscriptionConfig
 from mainstem.public_api.destinations import destinations
 from mainstem.public_api.subscriptions.subscription import subscriptions
@@ -37,7 +36,7 @@ def offer(folder: Path, tmp_path: Path):
 
 
 def execute(folder: Path, statement: Any) -> list[Any]:
-    control = SqliteControl(folder)
+    control = databases.control(folder)
     with control.transaction(writes=True) as db:
         result = db.execute(statement)
         rows = list(result.all()) if result.returns_rows else []
@@ -51,7 +50,7 @@ def run(folder: Path, *command: str) -> int:
 
 
 def published(folder: Path) -> tuple[SubscriptionConfig, ...]:
-    store = SqliteSnapshotStore(folder / FILE, open_vault(folder, "").open)
+    store = databases.snapshot_store(folder, open_vault(folder, "").open)
     found = LiveSnapshot(store).refresh().sources["src1"].destinations[0].subscriptions
     store.close()
     assert found is not None

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+import databases
 from mainstem import app
 from mainstem.__main__ import main
-from mainstem.engines.sqlite_control import FILE, SqliteControl
-from mainstem.engines.sqlite_snapshot import SqliteSnapshotStore
 from mainstem.model.learned import MAX_EVENTS, MAX_FIELDS, JsonType, Seen
 from mainstem.model.outcome import OutcomeKey, Stage, Tally
 from mainstem.model.ports import Processed
@@ -30,7 +29,7 @@ def run(folder: Path, *command: str) -> int:
 
 def controls(folder: Path) -> SchemaControls:
     """What was published of the source."""
-    store = SqliteSnapshotStore(folder / FILE, open_vault(folder, "").open)
+    store = databases.snapshot_store(folder, open_vault(folder, "").open)
     return LiveSnapshot(store).refresh().sources["src1"].schema
 
 
@@ -128,7 +127,7 @@ def test_each_kind_of_switch_is_published(folder, options, expected):
 def test_switching_is_written_to_the_audit_trail_once(folder):
     for _ in range(2):
         assert run(folder, "shop", "--event", "Order", "--off") == 0
-    control = SqliteControl(folder)
+    control = databases.control(folder)
     with control.transaction(writes=False) as db:
         found = db.execute(select(audit_events).where(audit_events.c.resource_id == "src1")).all()
     control.close()
@@ -136,7 +135,7 @@ def test_switching_is_written_to_the_audit_trail_once(folder):
 
 
 def test_a_switch_that_a_tracking_plan_makes_idle_says_so(folder, capsys):
-    control = SqliteControl(folder)
+    control = databases.control(folder)
     with control.transaction(writes=True) as db:
         db.execute(sources.update().values(tracking_plan_id="tp_1"))
     control.close()

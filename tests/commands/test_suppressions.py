@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+import databases
 from mainstem.__main__ import main
-from mainstem.engines.sqlite_control import FILE, SqliteControl
-from mainstem.engines.sqlite_snapshot import SqliteSnapshotStore
 from mainstem.model.snapshot import LiveSnapshot
 from mainstem.model.suppression import is_suppressed
 from mainstem.public_api import workspaces
@@ -23,7 +22,7 @@ def run(folder: Path, *command: str) -> int:
 
 
 def workspace_id(folder: Path) -> str:
-    control = SqliteControl(folder)
+    control = databases.control(folder)
     with control.transaction(writes=False) as db:
         workspace = workspaces.find_first(db)
     control.close()
@@ -33,7 +32,7 @@ def workspace_id(folder: Path) -> str:
 
 def suppressed(folder: Path, user_id: str, source_id: str = "src1") -> bool:
     """What the data plane would do with an event of this user."""
-    store = SqliteSnapshotStore(folder / FILE, open_vault(folder, "").open)
+    store = databases.snapshot_store(folder, open_vault(folder, "").open)
     lists = LiveSnapshot(store).refresh().suppressed
     store.close()
     return is_suppressed(lists, workspace_id(folder), source_id, "track", {"userId": user_id})
@@ -133,7 +132,7 @@ def test_an_empty_list_says_so(folder, capsys):
 
 
 def _audit(folder: Path) -> list[tuple[str, str, str]]:
-    control = SqliteControl(folder)
+    control = databases.control(folder)
     with control.transaction(writes=False) as db:
         rows = db.execute(select(audit_events).order_by(audit_events.c.seq)).all()
     control.close()

@@ -14,6 +14,8 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
+import databases
+
 MAINSTEM = Path(sys.executable).with_name("mainstem")
 OWNER_TOKEN_VARIABLE = "MAINSTEM_OWNER_TOKEN"
 START_SECONDS = 20
@@ -61,6 +63,7 @@ class RunningServer:
             **({OWNER_TOKEN_VARIABLE: token} if token else {}),
             "MAINSTEM_RATE_LIMITS": "off",
             "MAINSTEM_RETRY_BASE_SECONDS": "0.2",  # the default of 30 s is for partners that are down for longer
+            **databases.variables_of_first_start(self.data),
             **(variables or {}),
         }
         self._process = self._started()

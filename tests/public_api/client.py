@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
+import databases
 from contract.validator import check_reply
 from mainstem import public_api
-from mainstem.engines.sqlite_control import SqliteControl
 from mainstem.model.ports import OAuthTokens, OutcomeCount, OutcomeQuery, OutcomeStore, UserCount
 from mainstem.public_api import labels, workspaces
 from mainstem.rest import tokens
@@ -74,7 +74,8 @@ class Api:
         settings: Settings | None = None,
         tokens: Callable[[Vault], OAuthTokens] | None = None,
     ) -> None:
-        self.database = SqliteControl(folder)
+        self.folder = folder
+        self.database = databases.control(folder)
         self.database.migrate()
         self.vault = Vault(b"k" * 32)
         self.now = START

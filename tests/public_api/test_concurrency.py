@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import databases
 from mainstem import public_api
-from mainstem.engines.sqlite_control import SqliteControl
-from mainstem.engines.sqlite_snapshot import SqliteSnapshotStore
 from mainstem.model.snapshot import LiveSnapshot
 from mainstem.rest import audit, tokens
 from mainstem.settings import Settings
@@ -28,7 +27,7 @@ def both(api: Api) -> Iterator[tuple[Api, Api]]:
     """An instance, and a second one on the same folder, as another process would have it."""
     other = object.__new__(Api)
     other.__dict__ |= api.__dict__
-    other.database = SqliteControl(api.database.path.parent)
+    other.database = databases.control(api.folder)
     other.dispatcher = public_api.build(
         Settings(rate_limits=False), other.database, api.vault, NoOutcomes(), lambda: api.now
     )
@@ -79,7 +78,7 @@ def test_no_update_is_lost_and_the_data_plane_sees_the_last_state(both: tuple[Ap
     added = {key: value for key, value in shown["settings"].items() if key.startswith("k")}
     assert added == {f"k{number}-{each}": each for number in range(2 * THREADS) for each in range(ROUNDS)}
     assert len(set(shown["writeKeys"])) == len(shown["writeKeys"]) == 1 + 4 * THREADS
-    live = LiveSnapshot(SqliteSnapshotStore(both[0].database.path, both[0].vault.open))
+    live = LiveSnapshot(databases.snapshot_store(both[0].folder, both[0].vault.open))
     published = live.refresh().sources[source["id"]]
     assert sorted(published.write_keys) == sorted(shown["writeKeys"])
     assert added.items() <= published.settings.items()
@@ -128,5 +127,5 @@ def test_a_revocation_by_one_process_is_seen_by_the_other_at_once(both: tuple[Ap
 
 def test_two_first_starts_at_once_make_one_schema(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as threads:
-        taken = list(threads.map(lambda _: SqliteControl(tmp_path).migrate(), range(4)))
+        taken = list(threads.map(lambda _: databases.empty_control(tmp_path).migrate(), range(4)))
     assert sorted(map(bool, taken)) == [False, False, False, True]

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select
 
+import databases
 from contract.proves import proves
-from mainstem.engines.sqlite_control import FILE
-from mainstem.engines.sqlite_snapshot import SqliteSnapshotStore
 from mainstem.model.event import EVENT_TYPES
 from mainstem.model.snapshot import DestinationConfig, FilterConfig, LiveSnapshot, SourceConfig
 from mainstem.public_api import FAMILIES
@@ -25,7 +24,7 @@ SITE = b'{"slug": "site", "enabled": true, "metadataId": "IqDTy1TpoU"}'
 
 @pytest.fixture
 def data_plane(api: Api, tmp_path: Path) -> Iterator[LiveSnapshot]:
-    store = SqliteSnapshotStore(tmp_path / FILE, api.vault.open)
+    store = databases.snapshot_store(api.folder, api.vault.open)
     yield LiveSnapshot(store)
     store.close()
 

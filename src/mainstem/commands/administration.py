@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import closing, contextmanager
 from typing import Final
 
 import msgspec
@@ -16,7 +15,6 @@ from sqlalchemy import Connection
 
 from mainstem import app
 from mainstem.commands import deadletter
-from mainstem.engines.sqlite_control import FILE, SqliteControl
 from mainstem.errors import SettingsError
 from mainstem.public_api import workspaces
 from mainstem.rest import audit, tokens
@@ -93,25 +91,26 @@ def verify_audit(settings: Settings) -> int:
 
 def dead_letters(settings: Settings, action: str, ids: Sequence[int], every: bool) -> int:
     """List, show, redrive or drop dead letters."""
-    _existing(settings.data)
+    demand_started(settings)
     return deadletter.run(app.open_flow(settings).dead_letters, action, ids, every=every, write=sys.stdout.write)
 
 
 @contextmanager
 def opened(settings: Settings, *, writes: bool) -> Iterator[Open]:
     """The data folder in a transaction. Raises SettingsError when it holds no mainstem yet."""
-    _existing(settings.data)
-    vault, control = open_vault(settings.data, settings.secret_key), SqliteControl(settings.data)
-    with control.transaction(writes=writes) as db:
+    demand_started(settings)
+    vault = open_vault(settings.data, settings.secret_key)
+    with closing(app.open_control(settings)) as control, control.transaction(writes=writes) as db:
         workspace = workspaces.find_first(db)
         assert workspace is not None, "a data folder has a workspace from its first start on"
         yield Open(db, vault, workspace.id)
-    control.close()
 
 
-def _existing(folder: Path) -> None:
-    if not (folder / FILE).exists():
-        raise SettingsError(f"{folder} holds no mainstem yet; start it with `mainstem serve --data {folder}`")
+def demand_started(settings: Settings) -> None:
+    """Raises SettingsError when there is no mainstem yet where the settings point."""
+    if not app.is_started(settings):
+        folder, where = settings.data, settings.database or settings.data
+        raise SettingsError(f"{where} holds no mainstem yet; start it with `mainstem serve --data {folder}`")
 
 
 def _record(folder: Open, event: str, token: tokens.Token) -> None:

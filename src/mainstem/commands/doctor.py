@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 import platform
@@ -10,13 +11,12 @@ import socket
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from mainstem import __version__, app
-from mainstem.engines.sqlite_control import FILE, SqliteControl, migrations
+from mainstem.engines.schema import migrations
 from mainstem.errors import MainstemError
 from mainstem.rest import audit
 from mainstem.settings import Address, Settings
@@ -68,14 +68,19 @@ def folder(settings: Settings) -> Iterator[Finding]:
         return
     others = path.stat().st_mode & 0o077
     yield Finding("warn" if others else "ok", "folder", f"{path}" + (" is open to other users" if others else ""))
-    if (path / FILE).exists():
-        yield _schema(path)
 
 
-def _schema(path: Path) -> Finding:
-    with sqlite3.connect(f"file:{path / FILE}?mode=ro", uri=True) as raw:
-        done: int = raw.execute("PRAGMA user_version").fetchone()[0]
-    raw.close()
+def database(settings: Settings) -> Iterator[Finding]:
+    """The control database answers, and is of this version."""
+    if settings.database is None and not app.is_started(settings):
+        return
+    with contextlib.closing(app.open_control(settings)) as control:
+        if settings.database is not None:
+            yield Finding("ok", "database", f"{settings.database}, {control.product()}")
+        yield _schema(control.schema())
+
+
+def _schema(done: int) -> Finding:
     newest = migrations()[-1].number
     if done == newest:
         return Finding("ok", "schema", f"{done}, up to date")
@@ -121,18 +126,16 @@ def clock(settings: Settings) -> Iterator[Finding]:
 
 def audit_trail(settings: Settings) -> Iterator[Finding]:
     """The audit trail is whole."""
-    if not (settings.data / FILE).exists():
+    if not app.is_started(settings):
         return
-    control = SqliteControl(settings.data)
-    with control.transaction(writes=False) as db:
+    with contextlib.closing(app.open_control(settings)) as control, control.transaction(writes=False) as db:
         rows, broken = audit.verify(db, open_vault(settings.data, settings.secret_key))
-    control.close()
     yield Finding("fail" if broken else "ok", "audit trail", broken or f"{rows} rows, whole")
 
 
 def queues(settings: Settings) -> Iterator[Finding]:
     """How much waits."""
-    if not (settings.data / FILE).exists():
+    if not app.is_started(settings):
         return
     flow, log = app.open_flow(settings), app.open_event_log(settings)
     behind = log.count_after(flow.pipeline.position())
@@ -145,7 +148,7 @@ def queues(settings: Settings) -> Iterator[Finding]:
 
 def past(settings: Settings) -> Iterator[Finding]:
     """How much is kept of what was processed, and whether traces are whole."""
-    if not (settings.data / FILE).exists():
+    if not app.is_started(settings):
         return
     log, traces = (
         app.open_event_log(settings),
@@ -158,4 +161,4 @@ def past(settings: Settings) -> Iterator[Finding]:
     yield Finding("warn" if gaps else "ok", "traces", text)
 
 
-CHECKS: Final = (versions, folder, disk, ports, clock, audit_trail, queues, past)
+CHECKS: Final = (versions, folder, database, disk, ports, clock, audit_trail, queues, past)

@@ -24,7 +24,6 @@ from mainstem.commands.lives import Lives
 from mainstem.commands.replaying import MOST_DELIVERIES, MOST_WAITING, Progress, Reading, Senseless, Wanted
 from mainstem.commands.terminal import Paint, compact, cut, moment
 from mainstem.commands.tracing import MISSING, Names
-from mainstem.engines.sqlite_control import FILE as CONTROL_FILE
 from mainstem.engines.sqlite_events import SqliteEventLog
 from mainstem.engines.sqlite_flow import SqliteFlow
 from mainstem.engines.sqlite_traces import SqliteTraces
@@ -60,7 +59,7 @@ class _Folder:
     """The stores of a data folder."""
 
     def __init__(self, settings: Settings) -> None:
-        if not (settings.data / CONTROL_FILE).exists():
+        if not app.is_started(settings):
             raise SettingsError(f"{settings.data} holds no mainstem yet")
         vault = open_vault(settings.data, settings.secret_key)
         self.live: LiveSnapshot = app.open_snapshot(settings, vault)

@@ -46,7 +46,7 @@ from mainstem.public_api.warehouses import lifecycle as lifecycle_of_warehouses
 from mainstem.public_api.warehouses import reachability
 from mainstem.rest.dispatch import Database, Dispatcher
 from mainstem.rest.ids import base58_id
-from mainstem.rest.limits import Limiter
+from mainstem.rest.limits import Limiter, Windows
 from mainstem.rest.operation import Call, Family
 from mainstem.settings import Settings
 from mainstem.vault import Vault
@@ -116,9 +116,11 @@ def build(
     tokens: OAuthTokens | None = None,
     learned: LearnedSchemas | None = None,
     send: Callable[[Letter], None] | None = None,
+    *,
+    windows: Windows | None = None,
 ) -> Dispatcher:
     """The Public API without HTTP; `tokens` of destinations that are deleted are forgotten, and `send` takes letters
-    to people without waiting."""
+    to people without waiting. `windows` count requests for several processes."""
 
     def forget(call: Call) -> None:
         for destination_id in sorted(call.forgotten):
@@ -134,7 +136,9 @@ def build(
             for letter in call.letters:
                 send(letter)
 
-    limiter = Limiter(settings.default_rate_limit, settings.rate_limit_overrides, enforced=settings.rate_limits)
+    limiter = Limiter(
+        settings.default_rate_limit, settings.rate_limit_overrides, enforced=settings.rate_limits, windows=windows
+    )
     return Dispatcher(
         FAMILIES,
         database=database,

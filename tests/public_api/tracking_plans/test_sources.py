@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 
+import databases
 from contract.proves import proves
-from mainstem.engines.sqlite_control import FILE
-from mainstem.engines.sqlite_snapshot import SqliteSnapshotStore
 from mainstem.model.snapshot import LiveSnapshot, PlanConfig, RuleConfig, SchemaControls
 from public_api.client import Api
 
@@ -16,7 +15,7 @@ PLANNED = RuleConfig("TRACK", "Order Completed", 1.0, {"required": ["properties"
 
 @pytest.fixture
 def data_plane(api: Api, tmp_path: Path) -> Iterator[LiveSnapshot]:
-    store = SqliteSnapshotStore(tmp_path / FILE, api.vault.open)
+    store = databases.snapshot_store(api.folder, api.vault.open)
     yield LiveSnapshot(store)
     store.close()
 

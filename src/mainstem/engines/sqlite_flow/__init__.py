@@ -13,6 +13,6 @@ falls back with it and the event log, which is synchronous, is replayed from the
 between go out a second time then: delivery is at least once.
 """
 
-from mainstem.engines.sqlite_flow.flow import FILE, SqliteFlow
+from mainstem.engines.sqlite_flow.flow import SqliteFlow
 
-__all__ = ["FILE", "SqliteFlow"]
+__all__ = ["SqliteFlow"]
