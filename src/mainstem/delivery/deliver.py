@@ -28,7 +28,7 @@ from aiohttp import ClientSession
 
 from mainstem.delivery.attempts import AttemptLog
 from mainstem.delivery.garbage import rare_collections
-from mainstem.delivery.outbound import Outbound, Read
+from mainstem.delivery.outbound import MAX_BATCHES, Outbound, Read
 from mainstem.delivery.retry import Backoff, as_of, final_reason, is_over, next_attempt
 from mainstem.delivery.storage import Storage, Turn
 from mainstem.destinations.base import Connection, Filtered, Left, Message, Rejected, Retryable
@@ -312,21 +312,22 @@ class Worker:
     def _start_batches(self, outbound: Outbound, connection: Connection) -> None:
         """Start what is ready, together as far as it may go together. Nothing waits for a batch to fill: while
         batches are in flight, the next one does."""
+        if not outbound.may_start or self._storage.is_full or self._stop.is_set():
+            return
         gathered: dict[Hashable, list[Delivery]] = {}
-        waiting = 0
-        while outbound.may_start and not self._storage.is_full and not self._stop.is_set():
-            delivery = outbound.lanes.start() if outbound.in_flight + waiting < outbound.width else None
+        free = outbound.width - outbound.in_flight
+        while free > 0 and outbound.batches < MAX_BATCHES:
+            delivery = outbound.lanes.start()
             if delivery is None:
                 break
+            free -= 1
             key = connection.group(delivery.new.subscription_id)
             if key is None:
                 self._start(outbound, [delivery])
                 continue
             batch = gathered.setdefault(key, [])
             batch.append(delivery)
-            waiting += 1
             if len(batch) >= connection.max_batch:
-                waiting -= len(batch)
                 self._start(outbound, gathered.pop(key), is_batch=True)
         for batch in gathered.values():
             self._start(outbound, batch, is_batch=True)
@@ -385,7 +386,7 @@ class Worker:
 
     async def _perform(self, outbound: Outbound, deliveries: Sequence[Delivery]) -> Sequence[End]:
         """Call the connector; None means delivered."""
-        messages = [self._message(delivery) for delivery in deliveries]
+        messages = self._messages(deliveries)
         if self._attempts is not None:
             self._sent.update(zip((delivery.id for delivery in deliveries), messages, strict=True))
         try:
@@ -400,19 +401,23 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - whatever a connector fails with, the event is set aside
             ends = [self._dead_letter(each, error) for each in deliveries]
         # One of a batch may be at fault: each is tried alone, so that only that one is set aside.
-        if sum(map(is_fault, ends)) < 2:
+        if sum(is_fault(end) for end in ends if end is not None) < 2:
             return ends
         return [
             (await self._perform(outbound, [each]))[0] if is_fault(end) else end
             for each, end in zip(deliveries, ends, strict=True)
         ]
 
-    def _message(self, delivery: Delivery) -> Message:
-        new = delivery.new
-        return Message(
-            new.body, delivery.progress, self._now_ms(), new.source_id, new.message_id, new.event_type,
-            new.received_at_ms, new.subscription_id,
-        )  # fmt: skip
+    def _messages(self, deliveries: Sequence[Delivery]) -> list[Message]:
+        now_ms = self._now_ms()
+        return [
+            Message(
+                new.body, delivery.progress, now_ms, new.source_id, new.message_id, new.event_type,
+                new.received_at_ms, new.subscription_id,
+            )
+            for delivery in deliveries
+            for new in (delivery.new,)
+        ]  # fmt: skip
 
     def _connected(self, outbound: Outbound) -> Connection | Rejected:
         """The connection for the present settings, made once for them."""

@@ -70,7 +70,7 @@ def connect(config: DestinationConfig, runner: Runner, authorized: Authorized) -
         _keep(answer, messages)
         if answer.refreshed is not None:
             authorized.refreshed(config, answer.refreshed)
-        return [failure_of(result) for result in answer.results]
+        return _failures(answer.results)
 
     batched = [each for each in mappings.values() if _is_batched(each)]
     if not batched:
@@ -86,6 +86,18 @@ def failure_of(result: Result) -> Failure | None:
     if is_retryable:
         return Retryable(reason, retry_after_seconds=result.retry_after_seconds)
     return Rejected(reason, result.message, is_fault=reason == "INTERNAL")
+
+
+def _failures(results: Sequence[Result]) -> list[Failure | None]:
+    """What each result means; members of a batch mostly share one."""
+    failures: list[Failure | None] = []
+    before: Result | None = None
+    failure: Failure | None = None
+    for result in results:
+        if result is not before:
+            before, failure = result, failure_of(result)
+        failures.append(failure)
+    return failures
 
 
 def _keep(answer: Answer, messages: Sequence[Message]) -> None:
