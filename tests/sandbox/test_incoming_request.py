@@ -52,3 +52,24 @@ async def test_json_and_forms_are_read_without_waiting(
 async def test_a_body_that_is_no_json_is_an_error_of_the_function(sandbox: Sandbox) -> None:
     ended = await requested(sandbox, "{", "application/json")
     assert (ended.how, ended.error) == ("thrown", "SyntaxError")
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "text"),
+    [
+        (
+            '{"b": 1, "a": {"z": [{"d": 1, "c": 2}], "__proto__": 3}}',
+            "",
+            '{"a":{"__proto__":3,"z":[{"c":2,"d":1}]},"b":1}',
+        ),
+        ("b=1&a=2", "application/x-www-form-urlencoded", '{"a":"2","b":"1"}'),
+    ],
+)
+async def test_the_keys_of_a_body_arrive_in_alphabetical_order(
+    sandbox: Sandbox, body: str, content_type: str, text: str
+) -> None:
+    source = "async function onRequest(request) { return [JSON.stringify(request.json()), request.text()]; }"
+    argument = json.dumps({"body": body, "headers": {"content-type": content_type}, "url": "https://x.test/"})
+    ended = await sandbox.invoke(Code("sfnc_2", "v1", "SOURCE", source), Invocation("onRequest", argument.encode()))
+    assert ended.value is not None, ended
+    assert json.loads(ended.value) == [text, body], "and the text is as it was sent, for signatures are made of it"

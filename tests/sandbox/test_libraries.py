@@ -80,7 +80,7 @@ async def test_a_library_that_does_not_load_is_bad_code(bundled: Path) -> None:
         ("const chunk = _.chunk; function onTrack() {}", "the library _ is not installed: `mainstem destinations"),
         ("function onTrack() { return moment(); }", "the library moment is not installed: `mainstem destinations"),
         ("async function onTrack() { await null; new AWS.S3(); }", "the library AWS is not among the libraries"),
-        ("function onTrack() { https.request('x'); }", "use fetch"),
+        ("function onTrack() { twilio('x'); }", "makes connections of its own: use fetch"),
     ],
 )
 async def test_a_library_that_is_not_here_is_bad_code_that_says_what_to_do(source: str, message: str) -> None:

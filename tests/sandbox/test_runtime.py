@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 
@@ -173,6 +174,41 @@ async def test_console_output_is_cut_at_its_limit(box: Sandbox) -> None:
         box, code("function onTrack() { for (let i = 0; i < 1e4; i++) console.log('x'.repeat(100)); }")
     )
     assert LIMITS.log_bytes - 200 < sum(len(each) + 1 for each in ended.logs) <= LIMITS.log_bytes + 1
+
+
+ENDLESS = """
+async function onTrack(event) {
+  console.log("began", event.how);
+  if (event.how === "waits") await new Promise(() => {});
+  if (event.how === "grows") for (const all = []; ; ) all.push(new Array(1e5).fill(event));
+  for (;;);
+}
+"""
+
+
+@pytest.mark.parametrize(("how", "ends"), [("loops", "timeout"), ("waits", "timeout"), ("grows", "killed")])
+async def test_what_an_invocation_said_before_it_was_ended_is_kept(how: str, ends: str) -> None:
+    limits = msgspec.structs.replace(SMALL, seconds=0.3 if ends == "timeout" else 20.0)
+    async with sandbox(limits) as box:
+        ended = await call(box, code(ENDLESS), {"how": how})
+    assert (ended.how, ended.logs) == (ends, [f"began {how}"])
+
+
+async def test_what_was_said_before_a_run_that_others_brought_down_is_not_told_twice() -> None:
+    source = """
+    async function onTrack(event) {
+      console.log("began", event.n);
+      if (event.n === 1) { await new Promise((resolve) => setTimeout(resolve, 50)); for (;;); }
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      return event.n;
+    }
+    """
+    limits = msgspec.structs.replace(SMALL, seconds=0.5)
+    async with sandbox(limits) as box:
+        function = code(source)
+        loops, other = await asyncio.gather(call(box, function, {"n": 1}), call(box, function, {"n": 2}))
+    assert (loops.how, other.how) == ("timeout", "returned")
+    assert (loops.logs, other.logs) == (["began 1"], ["began 2"])
 
 
 CACHE = """

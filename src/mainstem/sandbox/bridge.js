@@ -6,6 +6,7 @@
 // The process has no permission whatsoever: what gets past this file gets nowhere.
 
 import { AsyncLocalStorage } from "bridge:async_hooks";
+import { httpsOver } from "./https.js";
 
 const { bind, call } = Function.prototype;
 const uncurry = bind.bind(call);
@@ -31,7 +32,8 @@ const nextKey = uncurry(new Map().keys().next);
 const weakAdd = uncurry(WeakSet.prototype.add);
 const weakHas = uncurry(WeakSet.prototype.has);
 const { parse, stringify } = JSON;
-const { assign, create, defineProperty, freeze, getOwnPropertyNames } = Object;
+const { assign, create, defineProperty, freeze, getOwnPropertyNames, keys: keysOf } = Object;
+const sort = uncurry(Array.prototype.sort);
 const { isArray } = Array;
 const { round } = Math;
 const NativeMap = Map, NativeString = String, NativePromise = Promise, NativeError = Error;
@@ -149,7 +151,8 @@ function log(record, values) {
   }
   line = bounded(line, logMax - record.logged);
   record.logged += line.length + 1;
-  record.logs += (record.logs ? "," : "") + stringify(line);
+  put(`["${secret}","c","${record.id}",${stringify(line)}]\n`);
+  flush(); // what it said is to be known also of one that never ends
 }
 
 const say = (...values) => log(context(), values);
@@ -170,7 +173,7 @@ function finish(record, how, error, message, value) {
   record.done = true;
   const milliseconds = round((now() - record.began) * 1000) / 1000;
   put(
-    `["${secret}","e","${record.id}","${how}",${stringify(error)},${stringify(message)},[${record.logs}],` +
+    `["${secret}","e","${record.id}","${how}",${stringify(error)},${stringify(message)},` +
       `${milliseconds},[${record.emitted}]${value === undefined ? "" : "," + value}]\n`,
   );
   if (!record.isFirstTurn) flush();
@@ -202,6 +205,22 @@ function argumentOf(handler, text) {
   return handler === "onRequest" ? new IncomingRequest(argument) : argument;
 }
 
+// As payloads arrive at deployed source functions. Source: Functions documentation, "Source functions".
+function alphabetized(value) {
+  if (value === null || typeof value !== "object") return value;
+  if (isArray(value)) {
+    for (let i = 0; i < value.length; i++) value[i] = alphabetized(value[i]);
+    return value;
+  }
+  const sorted = {};
+  const names = sort(keysOf(value));
+  for (let i = 0; i < names.length; i++) {
+    const inner = alphabetized(value[names[i]]);
+    defineProperty(sorted, names[i], { __proto__: null, value: inner, writable: true, enumerable: true, configurable: true });
+  }
+  return sorted;
+}
+
 // json() returns no promise, and reads forms too: functions are written so. Source: Functions documentation, "Source
 // functions"; published templates.
 class IncomingRequest {
@@ -215,7 +234,7 @@ class IncomingRequest {
     this.method = "POST";
   }
   json() {
-    return this.#isForm ? fromEntries(new NativeFields(this.#body)) : parse(this.#body);
+    return alphabetized(this.#isForm ? fromEntries(new NativeFields(this.#body)) : parse(this.#body));
   }
   text() {
     return this.#body;
@@ -224,7 +243,7 @@ class IncomingRequest {
 
 function invoke(id, handler, settings, argument) {
   const record = {
-    __proto__: null, id, done: false, isFirstTurn: true, began: now(), logs: "", logged: 0, emitted: "",
+    __proto__: null, id, done: false, isFirstTurn: true, began: now(), logged: 0, emitted: "",
   };
   put(`["${secret}","s","${id}"]\n`);
   flush();
@@ -468,7 +487,9 @@ async function loadLibraries(libraries) {
       new NativeFunction("module", "exports", "require", "process", script)(module, module.exports, give, process);
     }
     const [global, member] = path.split(".");
-    let value = itself ? await builtin(itself) : module.exports;
+    let value = module.exports;
+    if (itself === "https") value = httpsOver(await builtin("stream"), fetchByHost);
+    else if (itself) value = await builtin(itself);
     if (itself === "crypto") value = bothCryptos(value);
     loaded.push([global, member ? { [member]: value } : value]);
   }

@@ -24,7 +24,7 @@ _SAID: Final = 2_000
 
 class Script(msgspec.Struct, frozen=True):
     """A library as bridge.js takes it. `path` is its global name, or name.member; `needs` are modules of Node that
-    it requires; `builtin` is the module of Node that it is itself, if it is one."""
+    it requires; `builtin` is the module of Node that it is itself, if it is one (of https, what https.js makes)."""
 
     path: str
     needs: Sequence[str] = ()
@@ -50,10 +50,10 @@ BUNDLED: Final[Mapping[str, str]] = {  # global name, or name.member: what is re
     "fetchretrylib.fetchretry": "fetch-retry",
     "stripe": "./stripe/cjs/stripe.cjs.worker.js",  # its build that uses fetch
 }
-BUILTIN: Final[Mapping[str, str]] = {"crypto": "crypto", "zlib.zlib": "zlib"}
+BUILTIN: Final[Mapping[str, str]] = {"crypto": "crypto", "https": "https", "zlib.zlib": "zlib"}
 _NO_FETCH: Final = "is not among the libraries of mainstem, because it makes connections of its own: use fetch"
 _CONNECTING: Final = (
-    "AWS", "OAuth", "google", "https", "hubspotlib", "jsforce", "mailchimplib", "nodemailjet", "sendgrid",
+    "AWS", "OAuth", "google", "hubspotlib", "jsforce", "mailchimplib", "nodemailjet", "sendgrid",
     "skyflowlib", "twilio",
 )  # fmt: skip
 ABSENT: Final[Mapping[str, str]] = {

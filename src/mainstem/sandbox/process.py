@@ -8,6 +8,7 @@ Lines from it, each an array that begins with the process's secret:
                       r                                    ready to load
                       l names, b error message             loaded, or not
                       s id, w id, e id …                   invocation started, waits (for a timer, a network), ended
+                      c id text                            it wrote this to the console
                       p number                             alive
                       f id …, a id                         fetch this, or no more
 
@@ -53,13 +54,14 @@ _encode: Final = msgspec.json.Encoder().encode
 class Call:
     """An invocation on its way: where it was run how often, and who waits for its end."""
 
-    __slots__ = ("began", "future", "id", "invocation", "reruns")
+    __slots__ = ("began", "future", "id", "invocation", "logs", "reruns")
 
     def __init__(self, invocation: Invocation, future: asyncio.Future[Ended]) -> None:
         self.id = ""
         self.invocation = invocation
         self.future = future
         self.began = 0.0  # loop time at which its process said so; 0 when it has not
+        self.logs: list[str] = []  # of the run that is under way
         self.reruns = 0
 
     def end(self, ended: Ended) -> None:
@@ -80,7 +82,6 @@ class _EndLine(msgspec.Struct, frozen=True, array_like=True):
     how: Literal["r", "t", "b"]
     error: str
     message: str
-    logs: Sequence[str]
     milliseconds: float
     emitted: Sequence[msgspec.Raw]
     value: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
@@ -197,7 +198,7 @@ class Process(asyncio.SubprocessProtocol):
 
     def send(self, call: Call) -> None:
         """Run an invocation; there must be room."""
-        call.id, call.began = secrets.token_hex(8), 0.0
+        call.id, call.began, call.logs = secrets.token_hex(8), 0.0, []
         if call.invocation.handler not in self._handlers:
             message = f"the code has no function {call.invocation.handler}"
             call.end(Ended("no_handler", message=message, handlers=self._handlers))
@@ -301,6 +302,8 @@ class Process(asyncio.SubprocessProtocol):
             self._open.began = self._loop.time()
         elif kind == b"w":
             self._open = None
+        elif kind == b"c":
+            self._said(*_strings.decode(line)[2:])
         elif kind == b"f":
             self._start_fetch(_request.decode(line))
         elif kind == b"a":
@@ -322,6 +325,10 @@ class Process(asyncio.SubprocessProtocol):
         at = len(self._prefix) + 4
         return line[at : line.index(b'"', at)].decode()
 
+    def _said(self, id: str, text: str) -> None:
+        if id not in self._left:
+            self._calls[id].logs.append(text)
+
     def _enter(self, state: Literal["loading", "loaded"]) -> None:
         self._state, self._state_since = state, self._loop.time()
         self.used = self._state_since
@@ -340,7 +347,7 @@ class Process(asyncio.SubprocessProtocol):
         value = None if line.value is msgspec.UNSET else bytes(line.value)
         call.end(
             Ended(
-                _HOW[line.how], value, [bytes(each) for each in line.emitted], line.error, line.message, line.logs,
+                _HOW[line.how], value, [bytes(each) for each in line.emitted], line.error, line.message, call.logs,
                 self._handlers, line.milliseconds,
             )
         )  # fmt: skip
@@ -445,7 +452,9 @@ class Process(asyncio.SubprocessProtocol):
 
     def _guilty(self, call: Call, verdict: Verdict) -> Ended:
         milliseconds = round((self._loop.time() - call.began) * 1000, 3)
-        return Ended(verdict.how, message=verdict.message, handlers=self._handlers, milliseconds=milliseconds)
+        return Ended(
+            verdict.how, message=verdict.message, logs=call.logs, handlers=self._handlers, milliseconds=milliseconds
+        )
 
     def _breach(self, message: str) -> None:
         self.kill(Verdict("killed", message))

@@ -1,7 +1,8 @@
 """Which path does what.
 
 Source: Tracking API reference, "HTTP Tracking API", "Import", "Pixel Tracking API"; the short paths and the
-settings are what the browser and mobile libraries call. The path of source functions is a judgement.
+settings are what the browser and mobile libraries call. The path of source functions is a judgement. Not served: the
+Object API (`/v1/set`) and the Bulk API, whose objects go to warehouses and nowhere else.
 """
 
 from __future__ import annotations
