@@ -54,13 +54,13 @@ class Instance:
             return False
         return True
 
-    def call(self, method: str, path: str, body: Any = None) -> Any:
+    def call(self, method: str, path: str, body: Any = None, accept: str = "application/json") -> Any:
         """One call of the Public API; returns `data`."""
         request = urllib.request.Request(
             f"http://{self.api}{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"},
+            headers={"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json", "Accept": accept},
         )
         with urllib.request.urlopen(request, timeout=30) as reply:
             return json.load(reply)["data"]

@@ -1,11 +1,12 @@
 """Scorecard figure 8: what nine healthy destinations feel of a tenth that is down, or that hangs.
 
-    python benchmarks/isolation.py [--json] [--rate N] [--seconds N] [--rounds N]
+    python benchmarks/isolation.py [--json] [--rate N] [--seconds N] [--rounds N] [--kind KIND …]
 
-Time from a request's sending to its arrival at each healthy webhook. A round measures ten healthy destinations,
-then nine beside one where nobody listens, then nine beside one that never answers, each on a fresh instance; the
-ratio is that of a round's p99 to the p99 of the ten in the same round, the median over the rounds. Events are sent
-at fixed times, whether or not earlier ones were answered.
+Time from a request's sending to its arrival at each healthy webhook. The tenth is a webhook, a function or an Actions
+destination. A round measures nine healthy webhooks beside a tenth that is well, then beside one whose partner does
+not listen, then beside one whose partner never answers (a function loops instead), each on a fresh instance; the
+ratio is that of a round's p99 to the p99 beside the one that is well, the median over the rounds. Events are sent at
+fixed times, whether or not earlier ones were answered.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ import multiprocessing
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
+import kinds
 from aiohttp import web
 from end_to_end import send
 from instance import free_port, instance
@@ -34,28 +37,31 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=50, help="events a second, for each of the ten destinations")
     parser.add_argument("--seconds", type=int, default=15, help="length of each measurement")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--kind", nargs="+", default=kinds.installed(), choices=kinds.installed())
     options = parser.parse_args()
-    result = measured(options.rate, options.seconds, options.rounds)
+    result = measured(options.rate, options.seconds, options.rounds, options.kind)
     print(json.dumps(result) if options.json else "\n".join(f"{key:28} {value}" for key, value in result.items()))
 
 
-def measured(rate: int, seconds: int, rounds: int) -> dict[str, Any]:
-    """p99 in milliseconds beside each trouble, and its ratio to that beside none; medians, and the ratios' range."""
-    p99s: dict[str, list[float]] = {trouble: [] for trouble in TROUBLES}
-    for _ in range(rounds):
-        for trouble in TROUBLES:
-            p99s[trouble].append(p99_beside(trouble, rate, seconds))
+def measured(rate: int, seconds: int, rounds: int, chosen: Sequence[str]) -> dict[str, Any]:
+    """p99 in milliseconds beside each trouble of each kind, and its ratio to that beside none; medians, and the
+    ratios' range."""
     result: dict[str, Any] = {"events_per_second": rate, "destinations": HEALTHY + 1}
-    for trouble in TROUBLES:
-        result[f"p99_beside_{trouble}_ms"] = round(statistics.median(p99s[trouble]) * 1000, 1)
-    for trouble in TROUBLES[1:]:
-        ratios = [ill / well for ill, well in zip(p99s[trouble], p99s["none"], strict=True)]
-        result[f"{trouble}_over_none"] = round(statistics.median(ratios), 2)
-        result[f"{trouble}_over_none_range"] = [round(min(ratios), 2), round(max(ratios), 2)]
+    for kind in chosen:
+        p99s: dict[str, list[float]] = {trouble: [] for trouble in TROUBLES}
+        for _ in range(rounds):
+            for trouble in TROUBLES:
+                p99s[trouble].append(p99_beside(kind, trouble, rate, seconds))
+        for trouble in TROUBLES:
+            result[f"{kind}_{trouble}_p99_ms"] = round(statistics.median(p99s[trouble]) * 1000, 1)
+        for trouble in TROUBLES[1:]:
+            ratios = [ill / well for ill, well in zip(p99s[trouble], p99s["none"], strict=True)]
+            result[f"{kind}_{trouble}_over_none"] = round(statistics.median(ratios), 2)
+            result[f"{kind}_{trouble}_over_none_range"] = [round(min(ratios), 2), round(max(ratios), 2)]
     return {**result, "rounds": rounds, "seconds": seconds}
 
 
-def p99_beside(trouble: str, rate: int, seconds: int) -> float:
+def p99_beside(kind: str, trouble: str, rate: int, seconds: int) -> float:
     """Seconds, over all healthy destinations; the first second warms up."""
     port = free_port()
     latencies = multiprocessing.get_context("spawn").Queue()
@@ -64,12 +70,13 @@ def p99_beside(trouble: str, rate: int, seconds: int) -> float:
     tenth = {
         "none": f"http://127.0.0.1:{port}/tenth",
         "down": f"http://127.0.0.1:{free_port()}/",
-        "hanging": f"http://127.0.0.1:{port}/hanging",
+        "hanging": "loop" if kind == kinds.FUNCTION else f"http://127.0.0.1:{port}/hanging",
     }[trouble]
     healthy = [f"http://127.0.0.1:{port}/{number}" for number in range(HEALTHY)]
     try:
         with instance() as running:
-            _, key = running.source("isolation", tenth, *healthy)
+            source_id, key = running.source("isolation", *healthy)
+            kinds.connect(running, source_id, kind, tenth)
             asyncio.run(send(f"http://{running.tracking}/v1/track", key, rate, seconds))
             arrived = [latencies.get(timeout=60) for _ in range(rate * seconds * HEALTHY)]
     finally:
