@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_setting(doctor, name)
     _command(commands, "migrate", "bring the data folder to this version", _migrate)
     _add_tokens(commands)
+    _add_users(commands)
     _add_audit(commands)
     _add_dead_letters(commands)
     _add_destinations(commands)
@@ -105,10 +106,32 @@ def _add_tokens(commands: Any) -> None:
     )
     create = _command(group, "create", "make an access token and print its secret, this once", _token_create)
     create.add_argument("--description", required=True, help="what the token is for")
-    create.add_argument("--access", required=True, choices=["owner", "member"], help="what it may do at most")
-    _command(group, "list", "list access tokens", _token_list)
+    create.add_argument("--access", choices=["owner", "member"], help="what it may do at most")
+    create.add_argument("--user", default="", metavar="EMAIL", help="let it do what this user may")
+    _add_roles(create)
+    _command(group, "list", "list access tokens and what they may do", _token_list)
     revoke = _command(group, "revoke", "revoke an access token for good", _token_revoke)
     revoke.add_argument("id", help="the token's id, as `mainstem token list` prints it")
+
+
+def _add_roles(parser: argparse.ArgumentParser) -> None:
+    text = "grant a role, on the workspace or on what follows its name; can be given several times"
+    parser.add_argument(
+        "--role", action="append", default=[], metavar="ROLE[:TYPE=ID|:KEY=VALUE]", help=text, dest="roles"
+    )
+
+
+def _add_users(commands: Any) -> None:
+    group = commands.add_parser("user", help="invite people, let them in, or list them").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    invite = _command(group, "invite", "invite somebody and print the token that accepts", _user_invite)
+    invite.add_argument("email", metavar="EMAIL", help="who is invited")
+    _add_roles(invite)
+    accept = _command(group, "accept", "make an invited person a user", _user_accept)
+    accept.add_argument("named", metavar="EMAIL|TOKEN", help="the address that was invited, or the invite's token")
+    accept.add_argument("--name", default="", help="the person's name [the address up to the @]")
+    _command(group, "list", "list users and pending invites with their roles", _user_list)
 
 
 def _add_audit(commands: Any) -> None:
@@ -259,21 +282,39 @@ def _migrate(values: Settings, _parsed: argparse.Namespace) -> int:
 
 
 def _token_create(values: Settings, parsed: argparse.Namespace) -> int:
-    from mainstem.commands import administration
+    from mainstem.commands import tokens
 
-    return administration.create_token(values, parsed.description, parsed.access)
+    return tokens.create(values, parsed.description, parsed.access, parsed.user, parsed.roles)
 
 
 def _token_list(values: Settings, _parsed: argparse.Namespace) -> int:
-    from mainstem.commands import administration
+    from mainstem.commands import tokens
 
-    return administration.list_tokens(values)
+    return tokens.show_all(values)
 
 
 def _token_revoke(values: Settings, parsed: argparse.Namespace) -> int:
-    from mainstem.commands import administration
+    from mainstem.commands import tokens
 
-    return administration.revoke_token(values, parsed.id)
+    return tokens.revoke(values, parsed.id)
+
+
+def _user_invite(values: Settings, parsed: argparse.Namespace) -> int:
+    from mainstem.commands import users
+
+    return users.invite(values, parsed.email, parsed.roles)
+
+
+def _user_accept(values: Settings, parsed: argparse.Namespace) -> int:
+    from mainstem.commands import users
+
+    return users.accept(values, parsed.named, parsed.name)
+
+
+def _user_list(values: Settings, _parsed: argparse.Namespace) -> int:
+    from mainstem.commands import users
+
+    return users.show_all(values)
 
 
 def _audit_verify(values: Settings, _parsed: argparse.Namespace) -> int:

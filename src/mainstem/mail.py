@@ -8,18 +8,17 @@ from __future__ import annotations
 import contextlib
 import logging
 import queue
-import smtplib
-import ssl
 import threading
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.utils import formatdate, make_msgid
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from mainstem.errors import MainstemError
+
+if TYPE_CHECKING:  # imported where a letter is sent: most processes and commands never do
+    import smtplib
+    from email.message import EmailMessage
 
 log: Final = logging.getLogger("mainstem.mail")
 TIMEOUT_SECONDS: Final = 20.0
@@ -67,11 +66,16 @@ def read_server(url: str) -> SmtpServer:
 
 def deliver(server: SmtpServer, sender: str, letter: Letter) -> None:
     """Hand in a letter. Raises NotSent."""
+    import smtplib
+    import ssl
+
     try:
-        with _connection(server) as connection:
+        with contextlib.closing(_connection(server)) as connection:
             if server.user:
                 connection.login(server.user, server.password)
             connection.send_message(_message(sender, letter))
+            with contextlib.suppress(smtplib.SMTPException, OSError):  # the letter is taken already
+                connection.quit()
     except smtplib.SMTPResponseException as error:  # what the server wrote may repeat what it was sent
         raise NotSent(f"the mail server answered {error.smtp_code} ({type(error).__name__})") from None
     except (smtplib.SMTPException, ssl.SSLError) as error:
@@ -81,6 +85,9 @@ def deliver(server: SmtpServer, sender: str, letter: Letter) -> None:
 
 
 def _connection(server: SmtpServer) -> smtplib.SMTP:
+    import smtplib
+    import ssl
+
     if server.is_tls:
         context = ssl.create_default_context()
         return smtplib.SMTP_SSL(server.host, server.port, timeout=TIMEOUT_SECONDS, context=context)
@@ -95,11 +102,15 @@ def _connection(server: SmtpServer) -> smtplib.SMTP:
 
 
 def _message(sender: str, letter: Letter) -> EmailMessage:
+    from email.headerregistry import Address
+    from email.message import EmailMessage
+    from email.utils import formatdate, make_msgid
+
     message = EmailMessage()
     message["From"], message["To"] = sender, Address(addr_spec=letter.to)
     message["Subject"] = " ".join(letter.subject.split())
     message["Date"], message["Message-ID"] = formatdate(), make_msgid(domain=sender.rpartition("@")[2].rstrip(">"))
-    message.set_content(letter.text)
+    message.set_content(letter.text, cte="quoted-printable")  # not every server takes 8 bits
     return message
 
 
