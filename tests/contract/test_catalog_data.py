@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from importlib.resources import files
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from contract.validator import schema_validator
+from mainstem.warehouses import DRIVERS
 
 DATA = files("mainstem.public_api") / "catalog_data"
 CLIENT_SIDE = {"web": True, "mobile": True, "server": False}
@@ -21,6 +23,7 @@ def catalogue(name: str) -> list[dict[str, Any]]:
 
 SOURCES = {entry["metadata"]["id"]: entry for entry in catalogue("sources")}
 DESTINATIONS = {entry["metadata"]["id"]: entry for entry in catalogue("destinations")}
+WAREHOUSES = {entry["metadata"]["id"]: entry for entry in catalogue("warehouses")}
 
 
 @pytest.mark.parametrize("entry", SOURCES.values(), ids=lambda entry: entry["metadata"]["slug"])
@@ -35,7 +38,7 @@ def test_a_destination_type_has_the_published_shape(entry: dict[str, Any]) -> No
     assert entry.keys() == {"metadata"}
 
 
-@pytest.mark.parametrize("name", ["sources", "destinations"])
+@pytest.mark.parametrize("name", ["sources", "destinations", "warehouses"])
 def test_ids_and_slugs_are_unique(name: str) -> None:
     entries = [entry["metadata"] for entry in catalogue(name)]
     assert len({entry["id"] for entry in entries}) == len(entries)
@@ -104,5 +107,39 @@ def test_a_secret_option_is_a_password_so_that_replies_mask_it() -> None:
     assert types["sharedSecret"] == "password"
 
 
-def test_no_warehouse_type_works_yet() -> None:
-    assert catalogue("warehouses") == []
+@pytest.mark.parametrize("entry", WAREHOUSES.values(), ids=lambda entry: entry["metadata"]["slug"])
+def test_a_warehouse_type_has_the_published_shape(entry: dict[str, Any]) -> None:
+    schema_validator("WarehouseMetadataV1").validate(entry["metadata"])
+    assert entry.keys() == {"metadata"}
+
+
+@pytest.mark.parametrize(
+    ("metadata_id", "slug"),
+    [
+        ("55d3d3aea3c", "postgres"),
+        ("aea3c55dsz", "redshift"),
+        ("CCIl4HLQPz", "snowflake"),
+        ("kwX50Df0hr", "bigquery"),
+        ("WcjBCzUGff", "azuresqldw"),
+        ("VxcZnH5UIM", "azuresqldb"),
+        ("CUy2TYfDp0", "db2"),
+    ],
+)
+def test_a_warehouse_type_has_its_published_id_and_slug(metadata_id: str, slug: str) -> None:
+    assert WAREHOUSES[metadata_id]["metadata"]["slug"] == slug
+
+
+def test_a_type_of_our_own_has_an_id_that_its_name_gives() -> None:
+    own = hashlib.sha256(b"mainstem/warehouses/duckdb").hexdigest()[:11]
+    assert WAREHOUSES[own]["metadata"]["slug"] == "duckdb"
+
+
+def test_a_warehouse_type_says_which_driver_it_needs_or_that_there_is_none() -> None:
+    for entry in WAREHOUSES.values():
+        driver, description = DRIVERS.get(entry["metadata"]["slug"]), entry["metadata"]["description"]
+        assert (f"mainstem[{driver.extra}]" if driver else "has no driver") in description
+
+
+def test_a_password_of_a_warehouse_is_an_option_of_that_type() -> None:
+    options = [option for entry in WAREHOUSES.values() for option in entry["metadata"]["options"]]
+    assert {option["type"] for option in options if option["name"] == "password"} == {"password"}

@@ -32,10 +32,6 @@ NOT_YET = {
         createComputedTrait getComputedTrait listComputedTraits removeComputedTraitFromSpace
         updateComputedTraitForSpace
     """,
-    "Credentials": """
-        createCredential deleteCredential getCredential listCredentialConsumers listCredentials
-        updateCredential
-    """,
     "Customer Insights": """
         createDownload
     """,
@@ -52,11 +48,6 @@ NOT_YET = {
         cancelReverseETLSyncForModel createReverseETLManualSync getReverseETLSyncStatus
         listReverseETLSyncStatusesFromModelAndSubscriptionId
     """,
-    "Selective Sync": """
-        getAdvancedSyncScheduleFromWarehouse listSelectiveSyncsFromWarehouseAndSource listSyncsFromWarehouse
-        listSyncsFromWarehouseAndSource replaceAdvancedSyncScheduleForWarehouse
-        updateSelectiveSyncForWarehouse
-    """,
     "Space Schema API": """
         listEntityPaths listEvents listPropertiesFromEntity listPropertiesFromEvent
         listSampleValuesFromEntityProperty listSampleValuesFromEventProperty listSampleValuesFromTrait
@@ -64,11 +55,6 @@ NOT_YET = {
     """,
     "Spaces": """
         batchQueryMessagingSubscriptionsForSpace replaceMessagingSubscriptionsInSpaces
-    """,
-    "Warehouses": """
-        addConnectionFromSourceToWarehouse createValidationInWarehouse createWarehouse deleteWarehouse
-        getConnectionStateFromWarehouse getWarehouse listConnectedSourcesFromWarehouse listWarehouses
-        removeSourceConnectionFromWarehouse updateWarehouse
     """,
     "dbt": """
         createDbtModelSyncTrigger

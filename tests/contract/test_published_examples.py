@@ -17,6 +17,7 @@ import pytest
 
 from mainstem import contract
 from public_api.client import Api
+from public_api.warehousing import new_credential, new_warehouse
 
 PUBLISHED = contract.operations()
 PAGE = "pagination.count=10"
@@ -40,6 +41,18 @@ READS = [
     ("listSchemaSettingsInSource", ""),
     ("listConnectedDestinationsFromSource", PAGE),
     ("listConnectedWarehousesFromSource", PAGE),
+    ("getWarehouseMetadata", ""),
+    ("listWarehouses", PAGE),
+    ("getWarehouse", ""),
+    ("getConnectionStateFromWarehouse", ""),
+    ("listConnectedSourcesFromWarehouse", PAGE),
+    ("getAdvancedSyncScheduleFromWarehouse", ""),
+    ("listSelectiveSyncsFromWarehouseAndSource", PAGE),
+    ("listSyncsFromWarehouse", PAGE),
+    ("listSyncsFromWarehouseAndSource", PAGE),
+    ("listCredentials", PAGE),
+    ("getCredential", ""),
+    ("listCredentialConsumers", "sourcesPagination.count=10&warehousesPagination.count=10"),
     ("listLabels", ""),
     ("listDestinations", PAGE),
     ("getDestination", ""),
@@ -164,6 +177,97 @@ WRITES: list[tuple[str, Any]] = [
         },
     ),
     ("removeFilterFromDestination", None),
+    (
+        "createWarehouse",
+        {
+            "metadataId": "CCIl4HLQPz",
+            "settings": {
+                "account": "segment",
+                "auth_type": "password_auth",
+                "database": "TEST_DB",
+                "password": "test_pass",
+                "username": "CONNECTOR_UNIT_TEST_USER",
+                "warehouse": "ENGINEERING",
+            },
+        },
+    ),
+    ("updateWarehouse", {"name": "Redshift Dev", "settings": {}}),
+    ("deleteWarehouse", None),
+    (
+        "createValidationInWarehouse",
+        {
+            "metadataId": "55d3d3aea3c",
+            "settings": {
+                "database": "db",
+                "hostname": "{nobody}",
+                "password": "test",
+                "port": "5439",
+                "username": "user",
+            },
+        },
+    ),
+    ("addConnectionFromSourceToWarehouse", None),
+    ("removeSourceConnectionFromWarehouse", None),
+    (
+        "replaceAdvancedSyncScheduleForWarehouse",
+        {
+            "enabled": True,
+            "schedule": {
+                "times": [
+                    {"enabled": True, "hourOfDay": 7},
+                    {"enabled": False, "hourOfDay": 5},
+                    {"enabled": True, "hourOfDay": 23},
+                ],
+                "timezone": "America/Vancouver",
+            },
+        },
+    ),
+    (
+        "updateSelectiveSyncForWarehouse",
+        {
+            "syncOverrides": [
+                {
+                    "collection": "checkout_started",
+                    "enabled": True,
+                    "property": "context_ip",
+                    "sourceId": "{sourceId}",
+                }
+            ]
+        },
+    ),
+    (
+        "createCredential",
+        {
+            "name": "Production Snowflake",
+            "settings": {
+                "account": "xy12345.us-east-1",
+                "authentication": {
+                    "privateKey": "<privateKey>",
+                    "privateKeyPassphrase": "<privateKeyPassphrase>",
+                    "type": "keypair",
+                },
+                "database": "ANALYTICS_DB",
+                "type": "Snowflake",
+                "username": "prod_user",
+                "warehouse": "COMPUTE_WH",
+            },
+        },
+    ),
+    (
+        "updateCredential",
+        {
+            "name": "Updated Snowflake Prod",
+            "settings": {
+                "authentication": {
+                    "privateKey": "<newPrivateKey>",
+                    "privateKeyPassphrase": "<newPrivateKeyPassphrase>",
+                    "type": "keypair",
+                },
+                "username": "new_prod_user",
+            },
+        },
+    ),
+    ("deleteCredential", None),
     (
         "createTransformation",
         {
@@ -297,6 +401,10 @@ class Stand:
             "destinationId": destination["id"],
             "filterId": filter_["id"],
             "transformationId": self._transformation(source["id"]),
+            "warehouseId": new_warehouse(api, settings={})["id"],
+            "credentialId": new_credential(api),
+            "warehouseMetadataId": "55d3d3aea3c",
+            "nobody": "127.0.0.1",
             **self._functions(source["id"]),
             "sourceMetadataId": "IqDTy1TpoU",
             "destinationMetadataId": "54521fdc25e721e32a72ef04",
@@ -335,8 +443,14 @@ class Stand:
         """Send a printed request; return the status."""
         operation = PUBLISHED[operation_id]
         target = self.fill(operation.path) + (f"?{self.fill(query)}" if query else "")
-        sent = {name: self.fill(v) if isinstance(v, str) else v for name, v in body.items()} if body else None
-        return self.api.call(f"{operation.method} {target}", sent).status
+        return self.api.call(f"{operation.method} {target}", self._filled(body)).status
+
+    def _filled(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: self._filled(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [self._filled(each) for each in value]
+        return self.fill(value) if isinstance(value, str) else value
 
 
 @pytest.fixture

@@ -31,8 +31,15 @@ def test_a_list_holds_every_entry_as_it_is_written(api: Api, kind: str) -> None:
     assert data["pagination"] == {"current": "MA==", "totalEntries": len(written(kind)) + open_source}
 
 
-@proves("getSourceMetadata", "getDestinationMetadata", level=3)
-@pytest.mark.parametrize(("kind", "key"), [("sources", "sourceMetadata"), ("destinations", "destinationMetadata")])
+@proves("getSourceMetadata", "getDestinationMetadata", "getWarehouseMetadata", level=3)
+@pytest.mark.parametrize(
+    ("kind", "key"),
+    [
+        ("sources", "sourceMetadata"),
+        ("destinations", "destinationMetadata"),
+        ("warehouses", "warehouseMetadata"),
+    ],
+)
 def test_each_entry_is_found_by_its_id(api: Api, kind: str, key: str) -> None:
     for entry in written(kind):
         assert api.get(f"/catalog/{kind}/{entry['id']}").data == {key: entry}
@@ -44,10 +51,6 @@ def test_each_entry_is_found_by_its_id(api: Api, kind: str, key: str) -> None:
 def test_an_unknown_id_is_not_found_and_a_slug_is_no_id(api: Api, kind: str, id: str) -> None:
     reply = api.get(f"/catalog/{kind}/{id}")
     assert (reply.status, reply.messages) == (404, [f"{NOUNS[kind]} metadata with id '{id}' not found."])
-
-
-def test_a_warehouse_that_does_not_work_yet_is_not_offered(api: Api) -> None:
-    assert api.get("/catalog/warehouses/55d3d3aea3c").status == 404
 
 
 @proves("getSourcesCatalog", level=3)

@@ -35,7 +35,7 @@ def test_connected_destinations_come_in_pages(api: Api, source: dict[str, Any], 
 
 
 @proves("listConnectedWarehousesFromSource", level=3)
-def test_no_warehouse_is_connected_while_there_is_none(api: Api, url: str) -> None:
+def test_no_warehouse_is_connected_where_there_is_none(api: Api, url: str) -> None:
     data = api.get(f"{url}/connected-warehouses").data
     assert data == {"warehouses": [], "pagination": {"current": "MA==", "totalEntries": 0}}
 

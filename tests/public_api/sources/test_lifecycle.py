@@ -81,11 +81,6 @@ class TestCreate:
         reply = create(api, settings={"big": 2**70})
         assert (reply.status, reply.fields) == (422, ["settings.big"])
 
-    @pytest.mark.parametrize("disconnected", [True, False])
-    def test_there_is_no_warehouse_to_be_connected_to(self, api: Api, disconnected: bool) -> None:
-        source = create(api, disconnectAllWarehouses=disconnected).data["source"]
-        assert api.get(f"/sources/{source['id']}/connected-warehouses").data["warehouses"] == []
-
     def test_members_may_not_create_sources(self, api: Api) -> None:
         body = {"slug": "site", "enabled": True, "metadataId": JAVASCRIPT}
         assert api.post("/sources", body, token=api.member).status == 403
