@@ -1,6 +1,8 @@
 """The transport of the Public API: which refusal wins, and what every answer has."""
 
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,13 @@ from sqlalchemy import text
 import databases
 from contract.proves import proves
 from mainstem.engines.sqlite_control import FILE
-from mainstem.errors import EngineUnavailable
-from mainstem.public_api import FAMILIES
+from mainstem.errors import BadRequest, EngineUnavailable, NotFound
+from mainstem.public_api import FAMILIES, labels
+from mainstem.public_api.labels import CreateLabelInput, Label, LabelOutput
 from mainstem.rest import tokens
-from mainstem.rest.dispatch import Request
-from mainstem.rest.operation import Operation
+from mainstem.rest.dispatch import Answer, Request, _routes
+from mainstem.rest.operation import Call, Family, Operation
+from mainstem.rest.permissions import Needs
 from mainstem.settings import Settings
 from public_api.client import Api
 from public_api.outcomes import ListedOutcomes
@@ -331,3 +335,54 @@ def test_the_echo_answers_what_was_asked_and_never_the_token(api: Api) -> None:
     assert api.get("/echo?message=x&triggerUnexpectedError=true").status == 500
     assert api.get("/echo?message=x&statusCode=418").status == 418
     assert api.get("/echo?message=x&triggerError=true&statusCode=418").status == 400
+
+
+class Slow:
+    """A family of which an operation takes its time over what was sent, before it writes."""
+
+    def __init__(self) -> None:
+        self.began, self.may_end = threading.Event(), threading.Event()
+        self.family = Family("Slow")
+        self.family.operation("POST /slow/{name}", needs=Needs.WORKSPACE_OWNER, prepare=self.prepare)(self.handle)
+
+    def prepare(self, name: str, body: CreateLabelInput) -> str:
+        self.began.set()
+        assert self.may_end.wait(20)
+        if name == "refused":
+            raise BadRequest("It was looked at and refused.")
+        return f"{name}, looked at"
+
+    def handle(self, call: Call, name: str, body: CreateLabelInput) -> LabelOutput:
+        """Slow"""
+        labels.add_default_labels(call.db, "other")
+        if name == "missing":
+            raise NotFound("There is no such thing.")
+        return LabelOutput(label=Label(key=name, value=call.prepared()))
+
+
+@pytest.fixture
+def slow(api: Api, monkeypatch: pytest.MonkeyPatch) -> Slow:
+    found = Slow()
+    monkeypatch.setattr(api.dispatcher, "_routes", [*api.dispatcher._routes, *_routes([found.family])])
+    return found
+
+
+def ask_slowly(api: Api, name: str) -> Answer:
+    headers = [("authorization", f"Bearer {api.owner}"), ("content-type", "application/json")]
+    body = b'{"label": {"key": "k", "value": "v"}}'
+    return api.dispatcher.serve(Request("POST", f"/slow/{name}", "", headers, body))
+
+
+def test_what_takes_long_before_a_transaction_holds_up_no_other_write(api: Api, slow: Slow) -> None:
+    with ThreadPoolExecutor(1) as thread:
+        answer = thread.submit(ask_slowly, api, "thing")
+        assert slow.began.wait(20)
+        assert api.post("/labels", {"label": {"key": "made", "value": "meanwhile"}}).status == 201
+        slow.may_end.set()
+        assert b"thing, looked at" in answer.result(20).body
+
+
+@pytest.mark.parametrize(("name", "status"), [("refused", 400), ("missing", 404)])
+def test_what_the_handler_finds_first_is_told_first(api: Api, slow: Slow, name: str, status: int) -> None:
+    slow.may_end.set()
+    assert ask_slowly(api, name).status == status

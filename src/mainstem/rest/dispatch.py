@@ -13,7 +13,7 @@ import functools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Final, Protocol
+from typing import Any, Final, NoReturn, Protocol
 from urllib.parse import unquote
 
 import msgspec
@@ -158,8 +158,9 @@ class Dispatcher:
         usage = self._limiter.consume(token.id, operation.id, operation.rate, now.timestamp())
         headers |= usage.headers
         _, media_type = media.negotiate(request.accept, operation.versions)
-        arguments = _arguments(operation, parameters, request)
+        arguments = list(_arguments(operation, parameters, request))
         powers.check(operation.needs)
+        prepared = _prepared(operation, arguments)
         with self._database.transaction(writes=operation.writes) as db:
             call = Call(
                 db=db,
@@ -173,6 +174,7 @@ class Dispatcher:
                 powers=powers,
                 warehouses=self._warehouses,
                 learned=self._learned,
+                prepared=prepared,
             )
             result = operation.handler(call, *arguments)
             self._before_commit(call)
@@ -202,6 +204,21 @@ def _routes(families: Sequence[Family]) -> list[Route]:
             raise TypeError(f"{operation.method} {operation.path} has two handlers")
         route.operations[operation.method] = operation
     return sorted(routes.values(), key=lambda route: [part.startswith("{") for part in route.segments])
+
+
+def _prepared(operation: Operation, arguments: Sequence[Any]) -> Callable[[], Any]:
+    """Do what is done before the transaction. What it refuses is raised only when the handler asks."""
+    if operation.prepare is None:
+        return lambda: None
+    try:
+        made = operation.prepare(*arguments)
+    except (ApiError, EngineUnavailable) as error:
+        return functools.partial(_raised, error)
+    return lambda: made
+
+
+def _raised(error: Exception) -> NoReturn:
+    raise error
 
 
 def _encoded(result: Any) -> bytes:

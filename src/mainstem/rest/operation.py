@@ -37,7 +37,8 @@ Function = typing.TypeVar("Function", bound=Handler)
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """Everything that is known of an operation without running it."""
+    """Everything that is known of an operation without running it. `prepare` does what takes long and needs no rows,
+    with the handler's arguments but the call, before the transaction begins; see Call.prepared."""
 
     id: str
     title: str
@@ -52,6 +53,7 @@ class Operation(msgspec.Struct, frozen=True):
     handler: Handler
     body: Any
     query: Any
+    prepare: Handler | None = None
 
     @property
     def stage(self) -> str:
@@ -88,13 +90,16 @@ class Call:
         powers: Powers = ALL_POWERS,
         warehouses: WarehouseDoor | None = None,
         learned: LearnedSchemas | None = None,
+        prepared: Callable[[], Any] = lambda: None,
     ) -> None:
         """`tracking_url` is where the Tracking API is reached, "" when that is not known; `learned` is None where
-        nothing is known of what sources sent."""
+        nothing is known of what sources sent; `prepared` gives what the operation's `prepare` made, or raises what it
+        raised: where the handler asks for it, so that what it finds first is told first."""
         self.db, self.token, self.now = db, token, now
         self.vault, self.outcomes, self.operation = vault, outcomes, operation
         self.headers, self.tracking_url, self.powers = headers, tracking_url, powers
         self._warehouses, self.learned = warehouses, learned
+        self.prepared = prepared
         self.workspace_id = token.workspace_id
         self.touched: set[str] = set()
         self.forgotten: set[str] = set()
@@ -186,9 +191,11 @@ class Family:
         audit: str | Sequence[str] = (),
         rate: Rate | None = None,
         id: str = "",
+        prepare: Handler | None = None,
     ) -> Callable[[Function], Function]:
         """Record the decorated function as the handler of `route`, such as "POST /labels". `id` is for the few
-        operation ids that the function's name does not give (getDailyWorkspaceMTUUsage)."""
+        operation ids that the function's name does not give (getDailyWorkspaceMTUUsage); `prepare` is for what would
+        hold up other writers, see Operation."""
         method, path = route.split(" ", 1)
 
         def keep(handler: Function) -> Function:
@@ -209,6 +216,7 @@ class Family:
                     handler=handler,
                     body=body,
                     query=query,
+                    prepare=prepare,
                 )
             )
             return handler

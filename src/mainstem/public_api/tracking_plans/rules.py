@@ -133,6 +133,22 @@ class Stored(msgspec.Struct, frozen=True):
     size: int
 
 
+def _check_schemas(_tracking_plan_id: str, body: ReplaceRulesInput | UpdateRulesInput) -> None:
+    """Raises BadRequest for schemas that cannot be used. Those of a full call take long enough to be looked at before
+    the transaction."""
+    faults: list[Fault] = []
+    for index, rule in enumerate(body.rules):
+        for path, message in rule_schema.faults(rule.json_schema):
+            field = f"rules[{index}].jsonSchema{'.' if path else ''}{path}"
+            faults.append(Fault(BadRequest.type, f'{described(rule.identity)}: "{field}" {message}', field))
+        if len(faults) > MAX_FAULTS:
+            break
+    if faults:
+        refused = BadRequest(faults[0].message)
+        refused.faults = faults[:MAX_FAULTS]
+        raise refused
+
+
 @api.operation("GET /tracking-plans/{trackingPlanId}/rules", needs=Needs.TRACKING_PLAN_READ, rate=per_minute(200))
 def list_rules_from_tracking_plan(call: Call, tracking_plan_id: str, query: PageInput) -> RulesOutput:
     """List Rules from Tracking Plan"""
@@ -141,11 +157,11 @@ def list_rules_from_tracking_plan(call: Call, tracking_plan_id: str, query: Page
     return RulesOutput(rules=[_rule_of(row) for row in found], pagination=pagination)
 
 
-@api.operation("PUT /tracking-plans/{trackingPlanId}/rules", needs=Needs.TRACKING_PLAN_ADMIN)
+@api.operation("PUT /tracking-plans/{trackingPlanId}/rules", needs=Needs.TRACKING_PLAN_ADMIN, prepare=_check_schemas)
 def replace_rules_in_tracking_plan(call: Call, tracking_plan_id: str, body: ReplaceRulesInput) -> StatusOutput:
     """Replace Rules in Tracking Plan"""
     plans.one(call, tracking_plan_id)
-    _check(body.rules, repeated=_repeated(body.rules))
+    _check(call, body.rules, repeated=_repeated(body.rules))
     before = _stored(call.db, tracking_plan_id)
     call.db.execute(delete(tracking_plan_rules).where(tracking_plan_rules.c.plan_id == tracking_plan_id))
     fresh = Stored(None, call.now, 0)
@@ -159,11 +175,13 @@ def replace_rules_in_tracking_plan(call: Call, tracking_plan_id: str, body: Repl
     return StatusOutput()
 
 
-@api.operation("PATCH /tracking-plans/{trackingPlanId}/rules", needs=Needs.TRACKING_PLAN_ADMIN)
+@api.operation(
+    "PATCH /tracking-plans/{trackingPlanId}/rules", needs=Needs.TRACKING_PLAN_ADMIN, prepare=_check_schemas
+)
 def update_rules_in_tracking_plan(call: Call, tracking_plan_id: str, body: UpdateRulesInput) -> StatusOutput:
     """Update Rules in Tracking Plan"""
     plans.one(call, tracking_plan_id)
-    _check(body.rules)
+    _check(call, body.rules)
     before = _stored(call.db, tracking_plan_id)
     written = upserted(before, body.rules)
     gone = {rule.identity for rule in body.rules} | written.keys()
@@ -260,24 +278,14 @@ def _rule_of(row: Row[Any]) -> Rule:
     )
 
 
-def _check(rules: Sequence[RuleInput], repeated: Iterable[int] = ()) -> None:
+def _check(call: Call, rules: Sequence[RuleInput], repeated: Iterable[int] = ()) -> None:
     """Raises InputInvalid for keys and repetitions, then BadRequest for schemas, each with all that is wrong."""
     wrong = [(f"rules[{index}]", f"{described(rules[index].identity)} stands here twice") for index in repeated]
     for index, rule in enumerate(rules):
         wrong += _key_faults(f"rules[{index}]", rule)
     if wrong:
         raise InputInvalid(wrong)
-    faults: list[Fault] = []
-    for index, rule in enumerate(rules):
-        for path, message in rule_schema.faults(rule.json_schema):
-            field = f"rules[{index}].jsonSchema{'.' if path else ''}{path}"
-            faults.append(Fault(BadRequest.type, f'{described(rule.identity)}: "{field}" {message}', field))
-        if len(faults) > MAX_FAULTS:
-            break
-    if faults:
-        refused = BadRequest(faults[0].message)
-        refused.faults = faults[:MAX_FAULTS]
-        raise refused
+    call.prepared()
 
 
 def _key_faults(path: str, rule: RuleInput) -> list[tuple[str, str]]:
