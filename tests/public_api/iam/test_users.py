@@ -19,6 +19,7 @@ from public_api.iam.people import (
     role,
     token_of,
 )
+from public_api.warehousing import new_warehouse
 
 
 @proves("listUsers", "getUser", level=3)
@@ -270,7 +271,10 @@ def test_what_is_deleted_takes_the_grants_on_it_along(api: Api) -> None:
     function = api.post("/functions", body | {"resourceType": "DESTINATION"}).data["function"]
     on_source = permission(api, "Source Admin", on(ResourceType.SOURCE, source_id))
     on_function = permission(api, "Function Admin", on(ResourceType.FUNCTION, function["id"]))
-    user_id = new_user(api, "ann@x.example", on_source, on_function)
+    warehouse_id = new_warehouse(api)["id"]
+    on_warehouse = permission(api, "Warehouse Admin", on(ResourceType.WAREHOUSE, warehouse_id))
+    user_id = new_user(api, "ann@x.example", on_source, on_function, on_warehouse)
+    assert api.delete(f"/warehouses/{warehouse_id}").status == 200
     assert api.delete(f"/sources/{source_id}").status == 200
     assert api.delete(f"/functions/{function['id']}").status == 200
     assert api.get(f"/users/{user_id}").data["user"]["permissions"] == []

@@ -12,16 +12,14 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, or_, select
 
 from mainstem.errors import Conflict
-from mainstem.public_api.workspaces import workspaces
 from mainstem.rest.grants import grants, group_members, users
 from mainstem.rest.roles import OWNER
 
 
 @contextmanager
 def keeping_one(db: Connection, workspace_id: str) -> Iterator[None]:
-    """Raises Conflict when the block takes the last owner away. Two such blocks do not run at once: each holds the
-    row of the workspace until its transaction ends."""
-    db.execute(select(workspaces.c.id).where(workspaces.c.id == workspace_id).with_for_update())
+    """Raises Conflict when the block takes the last owner away. The transaction is a writing one, of which there is
+    one at a time, so that two owners cannot go beside each other."""
     had_one = _has_one(db, workspace_id)
     yield
     if had_one and not _has_one(db, workspace_id):

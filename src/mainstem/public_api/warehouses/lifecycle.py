@@ -38,11 +38,11 @@ from mainstem.public_api.warehouses.warehouse import (
     warehouse_sources,
     warehouses,
 )
-from mainstem.rest import rows
+from mainstem.rest import grants, rows
 from mainstem.rest.ids import base58_id
 from mainstem.rest.operation import Call, Family
 from mainstem.rest.pagination import PageInput, Pagination
-from mainstem.rest.permissions import Needs
+from mainstem.rest.permissions import Needs, ResourceType
 from mainstem.rest.wire import UNSET, Unset, Wire
 
 api = Family("Warehouses")
@@ -203,5 +203,6 @@ def delete_warehouse(call: Call, warehouse_id: str) -> StatusOutput:
         call.db.execute(delete(table).where(table.c.warehouse_id == row.id))
     credentials.released(call, row.id)
     call.db.execute(delete(warehouses).where(warehouses.c.id == row.id))
+    grants.delete_of_resource(call.db, ResourceType.WAREHOUSE, row.id)
     call.record("Storage Destination Deleted", RESOURCE, row.id, title_of(call, row))
     return StatusOutput()
