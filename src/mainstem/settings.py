@@ -99,7 +99,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = False
     allow_private: Annotated[
         tuple[Network, ...],
-        Meta(description="Comma-separated CIDRs that destinations may reach although they are private."),
+        Meta(description="Comma-separated CIDRs that destinations and warehouses may reach although private."),
     ] = ()
     trusted_proxies: Annotated[
         tuple[Network, ...],

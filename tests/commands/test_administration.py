@@ -16,6 +16,7 @@ from mainstem.errors import SettingsError
 from mainstem.rest import tokens
 from mainstem.settings import Settings
 from mainstem.vault import Vault, open_vault
+from mainstem.warehouses import base
 
 
 @pytest.fixture
@@ -82,6 +83,17 @@ def test_the_doctor_finds_a_fresh_folder_well(folder: Path, capsys: pytest.Captu
     for subject in ("versions", "folder", "schema", "disk", "Public API", "Tracking API", "clock", "audit trail"):
         assert f"ok    {subject}" in report, report
     assert "0 deliveries" in report
+    assert "postgres, duckdb can be connected to" in report
+
+
+def test_the_doctor_names_what_brings_the_drivers_of_warehouses(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "find_spec", lambda _: None)
+    assert run(folder, "doctor") == 0
+    assert (
+        "none can be connected to; install mainstem[postgres], mainstem[duckdb] for more" in capsys.readouterr().out
+    )
 
 
 def test_the_doctor_looks_at_the_ports_it_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,6 +21,8 @@ from mainstem.errors import MainstemError
 from mainstem.rest import audit
 from mainstem.settings import Address, Settings
 from mainstem.vault import open_vault
+from mainstem.warehouses import DRIVERS
+from mainstem.warehouses.base import is_installed
 
 LOW_DISK_BYTES: Final = 1024**3
 LONG_QUEUE: Final = 100_000
@@ -161,4 +163,12 @@ def past(settings: Settings) -> Iterator[Finding]:
     yield Finding("warn" if gaps else "ok", "traces", text)
 
 
-CHECKS: Final = (versions, folder, database, disk, ports, clock, audit_trail, queues, past)
+def warehouse_drivers(_settings: Settings) -> Iterator[Finding]:
+    """Which types of warehouses can be connected to, and what brings the others."""
+    there = [driver.slug for driver in DRIVERS.values() if is_installed(driver)]
+    missing = [f"mainstem[{driver.extra}]" for driver in DRIVERS.values() if not is_installed(driver)]
+    text = f"{', '.join(there) or 'none'} can be connected to"
+    yield Finding("ok", "warehouses", text + (f"; install {', '.join(missing)} for more" if missing else ""))
+
+
+CHECKS: Final = (versions, folder, database, disk, ports, clock, audit_trail, queues, past, warehouse_drivers)
