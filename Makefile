@@ -10,7 +10,7 @@ SYNCED_DEV := .venv/.synced-dev
 
 POSTGRES_TESTS := tests/public_api tests/rest tests/contract tests/engines tests/commands tests/journeys
 
-.PHONY: help run test test-postgres test-clients test-destinations soak check bench docs clean
+.PHONY: help run test test-postgres test-clients test-destinations test-terraform soak check bench docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -33,6 +33,11 @@ test-destinations: $(SYNCED_DEV) ## run the tests with Segment's open-source des
 	$(RUN)/mainstem destinations install --packages .packages
 	scripts/install-clients
 	$(RUN)/pytest -m destinations $(ARGS)
+
+test-terraform: $(SYNCED_DEV) ## run the journeys of Segment's Terraform provider, unmodified
+	$(RUN)/mainstem destinations install --packages .packages
+	scripts/install-terraform
+	$(RUN)/pytest -m terraform $(ARGS)
 
 soak: $(SYNCED_DEV) ## kill every process 100 times under load and compare what arrived
 	$(RUN)/pytest -m soak $(ARGS)
