@@ -8,7 +8,7 @@ RUN := .venv/bin
 SYNCED := .venv/.synced
 SYNCED_DEV := .venv/.synced-dev
 
-POSTGRES_TESTS := tests/public_api tests/rest tests/contract tests/engines tests/commands tests/journeys
+POSTGRES_TESTS := tests/public_api tests/rest tests/contract tests/engines tests/commands tests/journeys tests/warehouses
 
 .PHONY: help run test test-postgres test-clients test-destinations test-terraform soak check bench docs clean
 
