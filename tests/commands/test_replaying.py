@@ -9,17 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from mainstem.commands import replaying, trial, trial_files
 from mainstem.commands.replaying import Archived, Progress, Reading, Senseless, Wanted, read_time, replay
 from mainstem.commands.tracing import MISSING
 from mainstem.model.event import CALL, from_record, to_record
-from mainstem.model.ports import Block, EntryKind, NewEntry
+from mainstem.model.ports import Block, EntryKind, NewEntry, Processed
 from mainstem.model.snapshot import FilterConfig, FunctionUse
+from mainstem.model.trace import KeptTrace
 from mainstem.pipeline.digest import digest
 from mainstem.pipeline.step import Request
 from mainstem.sandbox import Code, Ended, Invocation
 from pipeline.making import RECEIVED_AT_MS, around, destination, received, snapshot, source
+from pipeline.test_suppress import suppressing
 
 EVENT = {"event": "E", "userId": "u", "messageId": "m1"}
 ALL = Wanted(0, 1 << 60)
@@ -115,10 +118,57 @@ def test_what_cannot_go_again_is_passed_over_and_counted() -> None:
     )
     assert [each.message_id for each in found] == ["m1"]
     assert sorted(reading.passed_over) == [
-        "a call of a source function: what it emitted is not in the archive", "no event", "the source is gone",
+        "a call of a source function: what it emitted is replayed while its trace is kept", "no event",
+        "the source is gone",
     ]  # fmt: skip
     closed = taken(record(EVENT), config=source("src", enabled=False))[1]
     assert closed.passed_over == {"the source is disabled": 1}
+
+
+class Traces:
+    """Blocks that the pipeline wrote down."""
+
+    def __init__(self, *batches: Processed) -> None:
+        blocks = [each.block for batch in batches for each in batch.traces]
+        self.kept = [KeptTrace(number, block) for number, block in enumerate(blocks, 1)]
+
+    def after(self, id: int, limit: int) -> list[KeptTrace]:
+        return [each for each in self.kept if each.id > id][:limit]
+
+
+def test_what_a_source_function_emitted_is_taken_from_its_traces() -> None:
+    config = source("src", destination("dst"), function=FunctionUse("src", "f", {}))
+    emitted = [Request(place, f"entry.{place}", record({**EVENT, "messageId": f"e{place}"})) for place in range(2)]
+    around_them = structs.replace(around(config), kind=EntryKind.REQUEST)
+    replayed = structs.replace(around(config), kind=EntryKind.REPLAY, is_replay=True)
+    again = [Request(0, "entry.9", record({**EVENT, "messageId": "again"}))]
+    traces = Traces(
+        digest(1, 1, emitted, around_them), digest(1, 1, again, replayed), digest(1, 1, emitted, around_them)
+    )
+    called = record({"body": "{}", "headers": {}, "url": "https://x.test"}, CALL)
+    reading = Reading(Archive([called]), snapshot(config), 1 << 60, traces)
+    assert [each.message_id for each in reading.events(ALL)] == ["e0", "e1"]
+    assert {reason.partition(",")[0].partition(":")[0]: count for reason, count in reading.passed_over.items()} == {
+        "a call of a source function": 1,
+        "sent before": 2,
+    }
+    assert list(Reading(Archive(), snapshot(config), 1 << 60, traces).events(Wanted(0, 1))) == []
+
+
+def test_traces_are_not_read_where_no_function_is_a_source() -> None:
+    class Untouched:
+        def after(self, id: int, limit: int) -> list[KeptTrace]:
+            raise AssertionError("there is nothing of interest")
+
+    config = source("src", destination("dst"))
+    assert len(list(Reading(Archive([record(EVENT)]), snapshot(config), 1 << 60, Untouched()).events(ALL))) == 1
+
+
+def test_events_of_suppressed_users_are_passed_over() -> None:
+    known = suppressing(snapshot(source("src", destination("dst"))), ("ws", "gone"))
+    reading = Reading(Archive([record({**EVENT, "userId": "gone"}), record(EVENT)]), known, 1 << 60)
+    assert [each.message_id for each in reading.events(ALL)] == ["m1"]
+    assert reading.passed_over == {"the user is suppressed": 1}
 
 
 def test_what_the_pipeline_has_not_processed_is_left_to_it() -> None:

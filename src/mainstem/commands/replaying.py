@@ -21,6 +21,7 @@ from mainstem.model.event import CALL, EVENT_TYPES, counted_name, dedupe_key, fr
 from mainstem.model.ports import EntryKind, NewEntry
 from mainstem.model.snapshot import Snapshot
 from mainstem.model.suppression import is_suppressed
+from mainstem.model.trace import KeptTrace, Passage
 from mainstem.pipeline.normalize import message_id_of
 from mainstem.pipeline.step import Item, Request, SourceScope
 from mainstem.pipeline.unpack import unpack
@@ -29,6 +30,7 @@ PORTION: Final = 200
 MOST_WAITING: Final = 1_000
 MOST_DELIVERIES: Final = 50_000
 _READ_BYTES: Final = 4 * 1024 * 1024
+_TRACES_AT_ONCE: Final = 16
 _SLACK_MS: Final = 60_000  # blocks are in the order of writing, records in them nearly in that of receipt
 _REMEMBERED: Final = 2_000_000  # messageIds in a row among which a second one is noticed; about 100 bytes each
 _PAUSE_SECONDS: Final = 0.1
@@ -49,6 +51,13 @@ class Archive(Protocol):
 
     def before(self, at_ms: int) -> int:
         """A position after which everything lies that was received at this time or later."""
+
+
+class Traces(Protocol):
+    """What became of events, with the records of those that never were on the event log."""
+
+    def after(self, id: int, limit: int) -> Sequence[KeptTrace]:
+        """See TraceStore."""
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -74,16 +83,35 @@ class Archived(msgspec.Struct, frozen=True):
 class Reading:
     """Reads the archive; afterwards `passed_over` tells how many events or requests were not taken, and why."""
 
-    def __init__(self, archive: Archive, snapshot: Snapshot, processed: int) -> None:
-        """`processed` is the position of the pipeline: what lies after it comes for the first time anyway."""
+    def __init__(self, archive: Archive, snapshot: Snapshot, processed: int, traces: Traces | None = None) -> None:
+        """`processed` is the position of the pipeline: what lies after it comes for the first time anyway. What
+        source functions emitted is in the `traces` alone."""
         self._archive = archive
+        self._traces = traces
         self._snapshot = snapshot
         self._processed = processed
         self._seen: tuple[set[int], set[int]] = (set(), set())
         self.passed_over: Counter[str] = Counter()
 
     def events(self, wanted: Wanted) -> Iterator[Archived]:
-        """The wanted events, in the order in which they were accepted."""
+        """The wanted events, in the order in which they were accepted; after them those that source functions
+        emitted, in the order in which they did."""
+        yield from self._accepted(wanted)
+        sources = self._snapshot.sources
+        asked = [sources[wanted.source_id]] if wanted.source_id in sources else sources.values()
+        if self._traces is not None and any(each.function is not None for each in asked):
+            yield from self._emitted(wanted, self._traces)
+
+    def _emitted(self, wanted: Wanted, traces: Traces) -> Iterator[Archived]:
+        last = 0
+        while kept := traces.after(last, _TRACES_AT_ONCE):
+            for each in kept:
+                if isinstance(each.block, Passage) and each.block.kind == EntryKind.REQUEST:
+                    for origin, record in zip(each.block.origins, each.block.records, strict=True):
+                        yield from self._of_record(record, origin, wanted)[1] if record else ()
+            last = kept[-1].id
+
+    def _accepted(self, wanted: Wanted) -> Iterator[Archived]:
         position = self._archive.before(wanted.from_ms)
         while blocks := self._archive.read(position, _READ_BYTES):
             for block in blocks:
@@ -111,7 +139,7 @@ class Reading:
         elif not source.enabled:
             reason = "the source is disabled"
         elif received.kind == CALL:
-            reason = "a call of a source function: what it emitted is not in the archive"
+            reason = "a call of a source function: what it emitted is replayed while its trace is kept"
         if source is None or reason:
             self.passed_over[reason] += 1
             return at_ms, []

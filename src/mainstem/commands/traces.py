@@ -143,7 +143,7 @@ def replay(settings: Settings, options: Options) -> int:
     if wanted.from_ms >= wanted.to_ms:
         raise Senseless("--from must lie before --to")
     _check_destination(folder.snapshot, wanted.source_id, options)
-    reading = Reading(folder.log, folder.snapshot, flow.pipeline.position())
+    reading = Reading(folder.log, folder.snapshot, flow.pipeline.position(), folder.traces)
     if options.is_dry:
         return _dry(settings, options, folder, reading, wanted)
     intake, told = _Intake(flow), _Told()
@@ -164,7 +164,7 @@ def _check_destination(snapshot: Snapshot, source_id: str, options: Options) -> 
     if destination is None:
         raise Senseless(f"there is no destination {options.destination}")
     if not destination.enabled:
-        raise Senseless(f"the destination {options.destination} is disabled: it would get nothing")
+        raise Senseless(f"the destination {options.destination} is disabled and would get nothing: enable it first")
     source = snapshot.sources.get(source_id)
     if source is not None and all(each.id != options.destination for each in source.destinations):
         raise Senseless(f"the destination {options.destination} is not connected to the source {source.slug}")
