@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 
 from mainstem.engines.postgres_control import PostgresControl
 from mainstem.engines.postgres_snapshot import PostgresSnapshotStore
@@ -22,61 +22,92 @@ from mainstem.settings import DatabaseUrl, Settings
 
 SERVER = os.environ.get("TEST_DATABASE", "")
 _TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename"
+_EMPTY = """
+DO $$ DECLARE name text; used boolean; BEGIN
+    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'schema_version' LOOP
+        EXECUTE format('SELECT EXISTS (SELECT 1 FROM %I)', name) INTO used;
+        IF used THEN EXECUTE format('DELETE FROM %I', name); END IF;
+    END LOOP;
+    FOR name IN SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' AND last_value IS NOT NULL LOOP
+        PERFORM setval(name::regclass, 1, false);
+    END LOOP;
+END $$
+"""
 
 Control = SqliteControl | PostgresControl
 
 
 class Server:
-    """Databases on a PostgreSQL server, copied from one that is migrated, and dropped when they are done with."""
+    """Databases on a PostgreSQL server: a migrated one is emptied when a folder is done with it, and used again."""
 
     def __init__(self, url: str) -> None:
         assert url, "TEST_DATABASE is not set: `make test-postgres` starts a server and sets it"
         self._url = url
         self._admin = psycopg.connect(url, autocommit=True)
-        self._template = ""
         self._names: dict[Path, str] = {}
+        self._free: list[str] = []
+        self._migrated: dict[str, psycopg.Connection[Any]] = {}  # by name, with what empties it
+        self._opened: list[tuple[Path, PostgresControl | PostgresSnapshotStore]] = []
         self._made = 0
 
     def url(self, folder: Path, *, is_empty: bool = False) -> str:
         """The URL of a folder's database, which is migrated unless it is to be empty."""
         folder = folder.absolute()
         if folder not in self._names:
-            self._names[folder] = self._create("template1" if is_empty else self._migrated())
+            self._names[folder] = self._create() if is_empty else self._migrated_one()
         return self._url_of(self._names[folder])
 
-    def drop(self, folder: Path | None) -> None:
-        """Drop the databases of folders in this one; of all when it is None."""
+    def opened(self, folder: Path, what: Any) -> Any:
+        """Close this when the folder is done with."""
+        self._opened.append((folder.absolute(), what))
+        return what
+
+    def release(self, folder: Path | None) -> None:
+        """Take back the databases of folders in this one; of all when it is None."""
+        for each, what in [*self._opened]:
+            if folder is None or each.is_relative_to(folder):
+                what.close()
+                self._opened.remove((each, what))
         for each in list(self._names):
             if folder is None or each.is_relative_to(folder):
-                self._drop(self._names.pop(each))
+                self._take_back(self._names.pop(each))
 
     def close(self) -> None:
         """Drop everything."""
-        self.drop(None)
-        if self._template:
-            self._drop(self._template)
+        self.release(None)
+        for name, connection in self._migrated.items():
+            connection.close()
+            self._drop(name)
         self._admin.close()
 
-    def _migrated(self) -> str:
-        if not self._template:
-            self._template = self._create("template1")
-            control = PostgresControl(self._url_of(self._template))
-            control.migrate()
-            control.close()
-        return self._template
+    def _migrated_one(self) -> str:
+        if self._free:
+            return self._free.pop()
+        name = self._create()
+        control = PostgresControl(self._url_of(name))
+        control.migrate()
+        control.close()
+        self._migrated[name] = psycopg.connect(self._url_of(name), autocommit=True)
+        return name
 
-    def _create(self, template: str) -> str:
+    def _take_back(self, name: str) -> None:
+        if name in self._migrated:
+            self._migrated[name].execute(_EMPTY)
+            self._free.append(name)
+        else:
+            self._drop(name)
+
+    def _create(self) -> str:
         self._made += 1
         name = f"mainstem_{os.getpid()}_{self._made}"
-        strategy = "STRATEGY file_copy" if self._admin.info.server_version >= 150000 else ""
-        self._admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} {strategy}")
+        self._admin.execute(f"CREATE DATABASE {name}")
         return name
 
     def _drop(self, name: str) -> None:
         self._admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     def _url_of(self, name: str) -> str:
-        info = psycopg.conninfo.conninfo_to_dict(make_conninfo(self._url))
+        info = conninfo_to_dict(self._url)
         password = f":{info['password']}" if "password" in info else ""
         return f"postgresql://{info['user']}{password}@{info['host']}:{info.get('port', 5432)}/{name}"
 
@@ -92,23 +123,28 @@ def server() -> Server:
 
 
 def clean(folder: Path | None) -> None:
-    """Drop what was made for folders in this one; None ends the run."""
+    """Take back what folders in this one used; None ends the run."""
     if not _server:
         return
     if folder is None:
         _server.pop().close()
     else:
-        _server[0].drop(folder)
+        _server[0].release(folder)
 
 
 def control(folder: Path) -> Control:
     """The control database of a folder."""
-    return PostgresControl(server().url(folder)) if SERVER else SqliteControl(folder)
+    return _postgres(folder) if SERVER else SqliteControl(folder)
 
 
 def empty_control(folder: Path) -> Control:
     """The control database of a folder before its first migration."""
-    return PostgresControl(server().url(folder, is_empty=True)) if SERVER else SqliteControl(folder)
+    return _postgres(folder, is_empty=True) if SERVER else SqliteControl(folder)
+
+
+def _postgres(folder: Path, *, is_empty: bool = False) -> PostgresControl:
+    control: PostgresControl = server().opened(folder, PostgresControl(server().url(folder, is_empty=is_empty)))
+    return control
 
 
 def snapshot_store(
@@ -116,7 +152,8 @@ def snapshot_store(
 ) -> SqliteSnapshotStore | PostgresSnapshotStore:
     """What was published in the control database of a folder."""
     if SERVER:
-        return PostgresSnapshotStore(server().url(folder), open_body)
+        store: PostgresSnapshotStore = server().opened(folder, PostgresSnapshotStore(server().url(folder), open_body))
+        return store
     return SqliteSnapshotStore(folder / FILE, open_body)
 
 

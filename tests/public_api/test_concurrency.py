@@ -126,6 +126,7 @@ def test_a_revocation_by_one_process_is_seen_by_the_other_at_once(both: tuple[Ap
 
 
 def test_two_first_starts_at_once_make_one_schema(tmp_path: Path) -> None:
+    controls = [databases.empty_control(tmp_path) for _ in range(4)]
     with ThreadPoolExecutor(4) as threads:
-        taken = list(threads.map(lambda _: databases.empty_control(tmp_path).migrate(), range(4)))
+        taken = list(threads.map(lambda control: control.migrate(), controls))
     assert sorted(map(bool, taken)) == [False, False, False, True]
