@@ -141,8 +141,9 @@ class Instance:
         self._warehouse = self._credential = "none"
         self._space = self._space_filter = self._profiles_warehouse = self._database = self._model = "none"
 
-    def existing(self) -> dict[str, Sequence[Any]]:
-        """Ids of objects that exist now, by the names that they go by."""
+    def existing(self, path: str) -> dict[str, Sequence[Any]]:
+        """Ids of objects that exist now, by the names that they go by under this path."""
+        of_spaces = path.startswith("/filters")
         if not self._is_there():
             self._make()
         self._make_functions()
@@ -157,7 +158,7 @@ class Instance:
             "modelId": [self._model],
             "reverseETLModelId": [self._model, ""],
             "destinationId": [destination, self._mailer],
-            "id": [self._subscription, self._space_filter],
+            "id": [self._space_filter if of_spaces else self._subscription],
             "destinationConfigId": [destination],
             "filterId": [self._filter["id"]],
             "transformationId": [self._transformation, self._filter["id"]],
@@ -166,7 +167,7 @@ class Instance:
             "functionId": [self._function["id"], self._inserted["id"], self._inserted["id"].partition("_")[2]],
             "versionId": [self._function["version"], self._inserted["version"]],
             "instanceId": [self._inserted["instance"]],
-            "integrationId": [self._mailer, self._space],
+            "integrationId": [self._space if of_spaces else self._mailer],
             "warehouseId": [self._warehouse, self._profiles_warehouse],
             "credentialId": [self._credential],
             "forwardingViolationsTo": [source],
@@ -298,7 +299,7 @@ def mended(chance: Chance, value: Any, name: str, meanings: Mapping[str, Sequenc
 
 def send(instance: Instance, case: Case, chance: Chance) -> int:
     """Send a generated case, mended; return the status of the reply."""
-    meanings = {**MEANINGFUL, **instance.existing()}
+    meanings = {**MEANINGFUL, **instance.existing(case.path)}
     path = re.sub(
         r"{(\w+)}",
         lambda found: quote(str(mended(chance, case.path_parameters[found[1]], found[1], meanings)), safe="%"),

@@ -39,11 +39,6 @@ NOT_YET = {
         createCloudSourceRegulation createSourceRegulation createWorkspaceRegulation getRegulation
         listRegulationsFromSource listSuppressions listWorkspaceRegulations
     """,
-    "Profiles Sync": """
-        createProfilesWarehouse listProfilesWarehouseInSpace listSelectiveSyncsFromWarehouseAndSpace
-        removeProfilesWarehouseFromSpace updateProfilesWarehouseForSpaceWarehouse
-        updateSelectiveSyncForWarehouseAndSpace
-    """,
     "Reverse ETL": """
         cancelReverseETLSyncForModel createReverseETLManualSync getReverseETLSyncStatus
         listReverseETLSyncStatusesFromModelAndSubscriptionId

@@ -62,8 +62,8 @@ class Operation(msgspec.Struct, frozen=True):
 
     @property
     def writes(self) -> bool:
-        """Whether it runs in a writing transaction."""
-        return self.method != "GET"
+        """Whether it runs in a writing transaction, as what leaves an audit row does."""
+        return self.method != "GET" or bool(self.audit)
 
 
 class Afterwards(msgspec.Struct, frozen=True):
