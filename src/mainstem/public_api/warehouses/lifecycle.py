@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, delete, insert, literal, select, update
 
 from mainstem.errors import InputInvalid
 from mainstem.public_api import catalog, credentials, integration_settings
@@ -24,7 +24,7 @@ from mainstem.public_api.warehouses.warehouse import (
     NAME_MAX,
     RESOURCE,
     Warehouse,
-    connect,
+    connect_all,
     metadata_of,
     one,
     options_of,
@@ -141,9 +141,8 @@ def create_warehouse(call: Call, body: CreateWarehouseInput) -> WarehouseOutput:
 def _connect_sources(call: Call, warehouse_id: str) -> None:
     """Connect a new warehouse to every source that the caller may connect."""
     mine = call.reach(Needs.SOURCE_ADMIN, sources.c.id)
-    query = select(sources.c.id).where(sources.c.workspace_id == call.workspace_id, mine).order_by(sources.c.seq)
-    for source_id in call.db.scalars(query).all():
-        connect(call, warehouse_id, source_id)
+    theirs = sources.c.workspace_id == call.workspace_id
+    connect_all(call, select(literal(warehouse_id), sources.c.id).where(theirs, mine).order_by(sources.c.seq))
 
 
 @api.operation("GET /warehouses/{warehouseId}", needs=Needs.WAREHOUSE_READ)

@@ -13,7 +13,20 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Boolean, Column, Integer, LargeBinary, Row, Select, String, Table, delete, insert, select
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Integer,
+    LargeBinary,
+    Row,
+    Select,
+    String,
+    Table,
+    delete,
+    insert,
+    literal,
+    select,
+)
 
 from mainstem.public_api import catalog, credentials, integration_settings
 from mainstem.public_api.catalog import Option, WarehouseMetadata
@@ -177,6 +190,11 @@ def connect(call: Call, warehouse_id: str, source_id: str) -> None:
     call.db.execute(insert(warehouse_sources).values(warehouse_id=warehouse_id, source_id=source_id))
 
 
+def connect_all(call: Call, pairs: Select[Any]) -> None:
+    """Connect each pair of a warehouse's id and a source's; none of them is connected yet."""
+    call.db.execute(insert(warehouse_sources).from_select(["warehouse_id", "source_id"], pairs))
+
+
 def disconnect(call: Call, warehouse_id: str, source_id: str) -> None:
     """Take a connection away. What was excluded from syncs stays so, should they be connected again."""
     call.db.execute(delete(warehouse_sources).where(_pair(warehouse_id, source_id)))
@@ -189,9 +207,8 @@ def _pair(warehouse_id: str, source_id: str) -> Any:
 def connect_new_source(call: Call, source_id: str) -> None:
     """Connect a new source to every warehouse of the workspace, also to those that its maker does not see: nobody
     else's data goes there by that."""
-    query = select(warehouses.c.id).where(warehouses.c.workspace_id == call.workspace_id).order_by(warehouses.c.seq)
-    for warehouse_id in call.db.scalars(query).all():
-        connect(call, warehouse_id, source_id)
+    theirs = warehouses.c.workspace_id == call.workspace_id
+    connect_all(call, select(warehouses.c.id, literal(source_id)).where(theirs).order_by(warehouses.c.seq))
 
 
 def disconnect_deleted_source(call: Call, source_id: str) -> None:
