@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
-from mainstem.destinations.actions.connector import connect, failure_of
-from mainstem.destinations.actions.runner import Answer, Call, Result
+from mainstem.destinations.actions.connector import DEATHS, connect, failure_of
+from mainstem.destinations.actions.runner import PROCESS_ENDED, Answer, Call, Result
 from mainstem.destinations.base import Connection, Filtered, Message, Rejected, Retryable
 from mainstem.model.snapshot import DestinationConfig, SubscriptionConfig
 
@@ -20,7 +21,12 @@ class Told:
 
     def __init__(self, refreshed: dict[str, Any] | None = None) -> None:
         self.calls: list[Call] = []
+        self.alone: list[Call] = []
         self.refreshed = refreshed
+
+    async def call_alone(self, call: Call) -> Answer:
+        self.alone.append(call)
+        return await self.call(call)
 
     async def call(self, call: Call) -> Answer:
         self.calls.append(call)
@@ -83,6 +89,33 @@ def test_an_event_that_the_destinations_own_code_failed_on_is_set_aside(result: 
     failure = failure_of(result)
     assert isinstance(failure, Rejected)
     assert (failure.reason, failure.is_fault) == ("INTERNAL" if is_fault else "400", is_fault)
+
+
+def test_an_event_whose_process_ended_is_tried_again_and_in_the_end_set_aside() -> None:
+    ended = Result(0, PROCESS_ENDED, "it did not survive")
+    for deaths in range(DEATHS):
+        again = failure_of(ended, deaths)
+        assert isinstance(again, Retryable)
+        assert (again.reason, again.progress) == ("ECONNRESET", deaths + 1)
+    fault = failure_of(ended, DEATHS)
+    assert isinstance(fault, Rejected)
+    assert (fault.reason, fault.is_fault) == ("INTERNAL", True)
+    other = failure_of(Result(503, "ERROR"), 1)
+    assert isinstance(other, Retryable)
+    assert other.progress == 1
+
+
+async def test_an_event_that_was_in_processes_that_ended_goes_alone() -> None:
+    runner = Told()
+    connection = connected(runner)
+    messages = [msgspec.structs.replace(message(status), progress=deaths) for status, deaths in ((200, 0), (400, 2))]
+    assert connection.perform_batch is not None
+    ends = await connection.perform_batch([*messages, message(201)], HTTP)
+    assert [len(each.events) for each in runner.calls] == [2, 1]
+    assert [len(each.events) for each in runner.alone] == [1]
+    assert [type(each) for each in ends] == [type(None), Rejected, type(None)]
+    await connected(runner).perform(msgspec.structs.replace(message(), progress=2), HTTP)
+    assert len(runner.alone) == 2
 
 
 async def test_members_of_a_batch_have_results_of_their_own() -> None:

@@ -17,7 +17,7 @@ from destinations.actions.partner import Partner, Request
 from mainstem.destinations.actions import process as process_module
 from mainstem.destinations.actions import runner as runner_module
 from mainstem.destinations.actions.process import Setup
-from mainstem.destinations.actions.runner import Answer, Call, Result, Runner, discard
+from mainstem.destinations.actions.runner import PROCESS_ENDED, Answer, Call, Result, Runner, discard
 from mainstem.model.networks import REFUSED_IPV4
 
 WEBHOOK, HUBSPOT, AMPLITUDE = "614a3c7d791c91c41bae7599", "632b1116e0cb83902f3fd717", "5f7dd6d21ad74f3842b1fc47"
@@ -498,6 +498,20 @@ class TestProcesses:
         held.is_open.set()
         assert (await runner.call(webhook())).results[0].is_delivered
         assert pid not in pids(runner)
+
+    async def test_a_call_alone_in_a_process_that_ends_by_itself_is_told_from_one_that_was_killed(
+        self, runner: Runner, held: Partner
+    ) -> None:
+        for number, code in ((signal.SIGABRT, PROCESS_ENDED), (signal.SIGKILL, "ECONNRESET")):
+            held.arrived.clear()
+            waiting = asyncio.ensure_future(runner.call_alone(webhook()))
+            await held.arrived.wait()
+            (pid,) = pids(runner)
+            os.kill(pid, number)
+            [result] = (await waiting).results
+            assert (result.code, discard(result)) == (code, (True, "ECONNRESET"))
+        held.is_open.set()
+        assert (await runner.call_alone(webhook())).results[0].is_delivered
 
     async def test_a_process_that_is_silent_is_replaced(
         self, runner: Runner, held: Partner, monkeypatch: pytest.MonkeyPatch

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 from aiohttp import ClientSession
 
-from mainstem.destinations.actions.runner import Answer, Call, Result, Runner, discard
+from mainstem.destinations.actions.runner import PROCESS_ENDED, Answer, Call, Result, Runner, discard
 from mainstem.destinations.base import (
     Connection,
     Failure,
@@ -23,6 +23,8 @@ from mainstem.model.snapshot import DestinationConfig, SubscriptionConfig
 
 MAX_BATCH: Final = 1_000
 MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
+DEATHS: Final = 2
+"""An event that was in so many processes when they ended goes alone, so that none beside it suffers once more."""
 
 
 class Authorized(Protocol):
@@ -53,10 +55,15 @@ def connect(config: DestinationConfig, runner: Runner, authorized: Authorized) -
         mapping = mappings.get(messages[0].subscription_id)
         if mapping is None:
             raise Filtered("FILTERED_AT_MAPPING")
-        ends: list[Failure | None] = []
-        for batch in _portions(messages, _batch_size(mapping), _batch_bytes(mapping)):
-            ends += await send(batch, is_batch=True)
-        return ends
+        ends: dict[int, Failure | None] = {}
+        suspects = [each for each in messages if each.progress >= DEATHS]
+        others = [each for each in messages if each.progress < DEATHS]
+        for batch in (
+            *_portions(others, _batch_size(mapping), _batch_bytes(mapping)),
+            *([each] for each in suspects),
+        ):
+            ends.update(zip(map(id, batch), await send(batch, is_batch=True), strict=True))
+        return [ends[id(each)] for each in messages]
 
     async def send(messages: Sequence[Message], *, is_batch: bool) -> Sequence[Failure | None]:
         mapping = mappings.get(messages[0].subscription_id)
@@ -66,7 +73,8 @@ def connect(config: DestinationConfig, runner: Runner, authorized: Authorized) -
             metadata_id=config.metadata_id, action=mapping.action, mapping=mapping.mapping, settings=config.settings,
             events=[message.body for message in messages], is_batch=is_batch, auth=authorized.auth(config),
         )  # fmt: skip
-        answer = await runner.call(call)
+        is_alone = messages[0].progress >= DEATHS
+        answer = await (runner.call_alone(call) if is_alone else runner.call(call))
         _keep(answer, messages)
         if answer.refreshed is not None:
             authorized.refreshed(config, answer.refreshed)
@@ -78,13 +86,18 @@ def connect(config: DestinationConfig, runner: Runner, authorized: Authorized) -
     return Connection(perform, perform_batch, group, max(map(_batch_size, batched)))
 
 
-def failure_of(result: Result) -> Failure | None:
-    """What a result means for its event; None for delivered."""
+def failure_of(result: Result, deaths: int = 0) -> Failure | None:
+    """What a result means for its event; None for delivered. `deaths` is in how many processes it was that ended:
+    that is the progress of its delivery. When one ends that it had to itself, it is set aside."""
     if result.is_delivered:
         return None
+    if result.code == PROCESS_ENDED:
+        if deaths >= DEATHS:
+            return Rejected("INTERNAL", result.message, is_fault=True)
+        return Retryable("ECONNRESET", progress=deaths + 1)
     is_retryable, reason = discard(result)
     if is_retryable:
-        return Retryable(reason, retry_after_seconds=result.retry_after_seconds)
+        return Retryable(reason, retry_after_seconds=result.retry_after_seconds, progress=deaths)
     return Rejected(reason, result.message, is_fault=reason == "INTERNAL")
 
 

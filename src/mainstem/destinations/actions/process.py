@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -115,6 +116,7 @@ class Process(asyncio.SubprocessProtocol):
         self._complaint = b""
         self._transport: asyncio.SubprocessTransport | None = None
         self._input: Any = None
+        self._is_killed = False
         self.rss_bytes = 0
         self.pongs = 0
 
@@ -139,6 +141,12 @@ class Process(asyncio.SubprocessProtocol):
         except (OSError, asyncio.CancelledError):
             self.kill()
             raise
+
+    @property
+    def was_killed_by_others(self) -> bool:
+        """True when it ended by no fault of what it ran: an operator killed it, or the system for want of memory."""
+        code = self._transport.get_returncode() if self._transport is not None else None
+        return code == -signal.SIGKILL and not self._is_killed
 
     @property
     def has_ended(self) -> bool:
@@ -208,6 +216,7 @@ class Process(asyncio.SubprocessProtocol):
 
     def kill(self) -> None:
         """End it now."""
+        self._is_killed = True
         if self._transport is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._transport.kill()

@@ -43,6 +43,8 @@ CLOSE_SECONDS: Final = 4.0
 
 RETRYABLE_STATUSES: Final = frozenset({408, 423, 429})
 NOT_INSTALLED: Final = "NOT_INSTALLED"
+PROCESS_ENDED: Final = "PROCESS_ENDED"
+"""Its process ended by itself, or had to be ended: by this call, or by one beside it."""
 _NETWORK_REASONS: Final[Mapping[str, str]] = {
     "ECONNREFUSED": "EREFUSED", "EHOSTUNREACH": "EREFUSED", "ENETUNREACH": "EREFUSED", "EADDRNOTAVAIL": "EREFUSED",
     "ETIMEDOUT": "ETIMEDOUT", "ESOCKETTIMEDOUT": "ETIMEDOUT",
@@ -109,6 +111,8 @@ def discard(result: Result) -> tuple[bool, str]:
         return status in RETRYABLE_STATUSES or (500 <= status < 600 and status != 501), str(status)
     if code in _TO_RETRY:
         return True, "RETRY"
+    if code == PROCESS_ENDED:
+        return True, "ECONNRESET"
     if code == "EREFUSED":
         return False, code
     if code in _NETWORK_REASONS:
@@ -149,7 +153,8 @@ class _Pending:
 
 
 _NO_RESULT: Final = Result(0, "NO_RESULT", "the destination gave no result for this event")
-_ENDED: Final = Result(0, "ECONNRESET", "the process that runs the destination ended before it had answered")
+_ENDED: Final = Result(0, PROCESS_ENDED, "the process that runs the destination did not survive")
+_KILLED: Final = Result(0, "ECONNRESET", "the process that runs the destination was killed before it had answered")
 _LATE: Final = Result(0, "ETIMEDOUT", f"the destination did not finish within {CALL_SECONDS:.0f} seconds")
 _TAKEN: Final = {status: Result(status) for status in range(200, 300)}
 
@@ -171,8 +176,9 @@ class _Worker:
         """A line of the process, or its end."""
         if line is None:
             self.is_retiring = True
+            was_killed = self.process is not None and self.process.was_killed_by_others
             for each in self.pending.values():
-                each.fail(_ENDED)
+                each.fail(_KILLED if was_killed else _ENDED)
             self.pending.clear()
         elif line.refresh is not None:
             if line.id in self.pending:
@@ -224,14 +230,31 @@ class Runner:
         self._ids = 0
         self._watch: asyncio.Task[None] | None = None
         self._is_closed = False
+        self._alone = asyncio.Lock()
 
     async def call(self, call: Call) -> Answer:
         """Run a call. What the destination, the partner or a process does is in the results, never raised."""
         try:
             worker = await self._worker(self._slot_of(call))
         except (OSError, SandboxUnavailable) as error:
-            code = NOT_INSTALLED if isinstance(error, FileNotFoundError) else "RUNNER_UNAVAILABLE"
-            return Answer([Result(0, code, str(error))] * len(call.events))
+            return _not_run(call, error)
+        return await self._given(worker, call)
+
+    async def call_alone(self, call: Call) -> Answer:
+        """Run a call in a process of its own, one such call at a time: when that ends, this call is at fault."""
+        async with self._alone:
+            try:
+                if self._is_closed:
+                    raise OSError("the pool is closed")
+                worker = await self._opened()
+            except (OSError, SandboxUnavailable) as error:
+                return _not_run(call, error)
+            try:
+                return await self._given(worker, call)
+            finally:
+                worker.retire()
+
+    async def _given(self, worker: _Worker, call: Call) -> Answer:
         self._ids += 1
         number, pending = self._ids, _Pending(len(call.events))
         worker.pending[number] = pending
@@ -280,13 +303,16 @@ class Runner:
             self._slots[slot] = None
 
     async def _start(self, slot: int) -> _Worker:
-        worker = _Worker()
         try:
-            worker.process = await Process.start(self._setup(), worker.heard)
+            return await self._opened()
         except (OSError, SandboxUnavailable) as error:
             log.warning("destinations cannot run: %s", error)
             asyncio.get_running_loop().call_later(RESTART_SECONDS, self._forget, slot)
             raise
+
+    async def _opened(self) -> _Worker:
+        worker = _Worker()
+        worker.process = await Process.start(self._setup(), worker.heard)
         self._workers = {each for each in self._workers if each.process and not each.process.has_ended} | {worker}
         if self._watch is None:
             self._watch = asyncio.create_task(self._keep_watch())
@@ -339,6 +365,11 @@ class Runner:
         for process in processes:
             process.retire()
         await asyncio.gather(*(each.wait() for each in processes))
+
+
+def _not_run(call: Call, error: Exception) -> Answer:
+    code = NOT_INSTALLED if isinstance(error, FileNotFoundError) else "RUNNER_UNAVAILABLE"
+    return Answer([Result(0, code, str(error))] * len(call.events))
 
 
 def _line_of(number: int, call: Call) -> bytes:
