@@ -152,6 +152,7 @@ class Instance:
         self._make_in_space()
         self._make_model()
         source, destination = self._source["id"], self._destination["id"]
+        inserted = (self._inserted["id"], self._inserted["id"].partition("_")[2])
         return {
             "sourceId": [source, self._database],
             "spaceId": [self._space],
@@ -164,7 +165,7 @@ class Instance:
             "transformationId": [self._transformation, self._filter["id"]],
             "trackingPlanId": [self._plan],
             "writeKey": [*self._source["writeKeys"], "unknown"],
-            "functionId": [self._function["id"], self._inserted["id"], self._inserted["id"].partition("_")[2]],
+            "functionId": [*inserted, *([] if path.startswith("/insert-function") else [self._function["id"]])],
             "versionId": [self._function["version"], self._inserted["version"]],
             "instanceId": [self._inserted["instance"]],
             "integrationId": [self._space if of_spaces else self._mailer],
