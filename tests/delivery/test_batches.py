@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from delivery.delivering import World, event, memory_world, quick, sqlite_world
+from mainstem.delivery.retry import DOWN_AFTER
 from mainstem.destinations.base import Connection, Failure, Filtered, Left, Message, Rejected, Retryable
 from mainstem.destinations.connecting import Connectors
 from mainstem.model.ports import EntryKind, NewDelivery, NewEntry
@@ -173,6 +174,22 @@ async def test_of_a_batch_that_a_destinations_code_failed_on_only_the_one_at_fau
         assert world.dead_letters.redrive(letter.id)
         await world.until_settled(4)
     assert batching.batches == [["m0", "m1", "m2"], ["m0"], ["m1"], ["m2"], ["m1"]]
+
+
+async def test_a_destination_may_go_down_and_come_up_again_in_the_middle_of_a_batch(world: World) -> None:
+    is_up = False
+
+    def verdict(message: Message) -> Failure | None:
+        return None if is_up else Retryable("503")
+
+    batching = Batching(verdict)
+    world.configuration.put("d1", {})
+    world.append([through(f"m{number}") for number in range(3 * DOWN_AFTER)])
+    async with world.working(connectors=batching.connectors):
+        await world.queue.until(lambda: len(world.queue.retries) >= 3 * DOWN_AFTER)
+        is_up = True
+        await world.until_settled(3 * DOWN_AFTER)
+    assert {stage for stage, _ in world.outcomes()} == {"successful_delivery"}
 
 
 async def test_while_batches_are_in_flight_the_next_one_grows(world: World) -> None:

@@ -28,6 +28,7 @@ from aiohttp import ClientSession
 
 from mainstem.delivery.attempts import AttemptLog
 from mainstem.delivery.garbage import rare_collections
+from mainstem.delivery.lanes import Lanes
 from mainstem.delivery.outbound import MAX_BATCHES, Outbound, Read
 from mainstem.delivery.retry import Backoff, as_of, final_reason, is_over, next_attempt
 from mainstem.delivery.storage import Storage, Turn
@@ -356,12 +357,14 @@ class Worker:
         outbound.in_flight -= len(deliveries)
         outbound.batches -= is_batch
         now_ms = self._now_ms()
+        lanes = outbound.lanes  # those that all of them are in: one of them may make the destination begin anew
         for delivery, end in zip(deliveries, ends, strict=True):
-            self._note(outbound, delivery, end, now_ms, is_probe=is_probe)
+            self._note(outbound, lanes, delivery, end, now_ms, is_probe=is_probe)
         self._go_on(outbound)
 
-    def _note(self, outbound: Outbound, delivery: Delivery, end: End, now_ms: int, *, is_probe: bool) -> None:
-        lanes = outbound.lanes
+    def _note(
+        self, outbound: Outbound, lanes: Lanes, delivery: Delivery, end: End, now_ms: int, *, is_probe: bool
+    ) -> None:
         retry = None
         if not isinstance(end, Retryable):
             self._arrived(outbound, delivery, end)
