@@ -67,7 +67,7 @@ def name_of(db: Connection, workspace_id: str) -> str:
     return str(db.execute(select(workspaces.c.name).where(workspaces.c.id == workspace_id)).scalar_one())
 
 
-@api.operation("GET /", needs=Needs.WORKSPACE_MEMBER)
+@api.operation("GET /", needs=Needs.WORKSPACE_ACCESS)
 def get_workspace(call: Call) -> WorkspaceOutput:
     """Get Workspace"""
     query = select(workspaces).where(workspaces.c.id == call.workspace_id)

@@ -140,7 +140,7 @@ def powers_of(db: Connection, token: Token) -> Powers:
     if any(role is OWNER for role, _ in found):
         return ALL_POWERS
     reaches = list(_reaches(found))
-    if token.user_id is None or any(role is not MINIMAL for role, _ in found):
+    if not found or any(role is not MINIMAL for role, _ in found):
         reaches += [(needs, Reach(everywhere=True)) for needs in MEMBER]
     return Powers(added_up(reaches))
 
