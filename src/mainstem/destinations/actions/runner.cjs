@@ -8,7 +8,7 @@
 //   out   {"ready": true} | {"failed": text}                                      first, once
 //         {"id", "refresh": tokens}                                               as soon as there are new ones
 //         {"id", "r": status, for all, or [[status, code, message, retry after]…], "x": [exchange…]}
-//         {"pong": n, "rss": bytes}
+//         {"pong": n, "rss": bytes, "cpu": seconds that it used so far}
 //
 // Destinations are not made for this life: their results collect what was sent, one of their options objects grows
 // with every call, they resolve when nothing was done, and they print. Each is met where it is noted below.
@@ -18,6 +18,7 @@ const dns = require('node:dns')
 const net = require('node:net')
 const fs = require('node:fs')
 const path = require('node:path')
+const url = require('node:url')
 const { createRequire } = require('node:module')
 
 const ALWAYS = 'type != "-"' // the trigger was decided before; true for every event
@@ -30,6 +31,7 @@ const PLAIN_HEADERS = new Set(
 )
 const SECRET_PARAMETER = /([?&][^=&#]*(?:key|secret|token|passw|signature|auth)[^=&#]*=)[^&#]+/gi
 const REMEMBERED = 1_000
+const REMEMBERED_CHARACTERS = 1_000
 
 const current = new AsyncLocalStorage()
 const printed = process.stdout.write.bind(process.stdout)
@@ -119,11 +121,37 @@ function loader(folder) {
   const own = createRequire(path.join(folder, 'package.json'))
   const inside = createRequire(own.resolve('@segment/action-destinations'))
   const at = (name) => inside(path.join(path.dirname(inside.resolve('@segment/actions-core')), name))
+  withRememberedUrls(() => createRequire(createRequire(inside.resolve('@segment/actions-core')).resolve('cross-fetch'))('node-fetch'))
   const core = { ...inside('@segment/actions-core'), fetching: at('fetch.js') }
   core.HTTPError = at('request-client.js').HTTPError
   core.transform = at('mapping-kit/index.js').transform
   const { destinations } = JSON.parse(fs.readFileSync(path.join(folder, 'catalogue', 'index.json'), 'utf8'))
   return { core, destinations, load: (dir) => inside(`@segment/action-destinations/dist/destinations/${dir}`) }
+}
+
+// For each event the client reads the request's URL three times and writes it as often, a tenth of all that is done for
+// it. It takes these two functions once, when it is loaded, and never changes what they return.
+function withRememberedUrls(load) {
+  const module = url.default ?? url
+  const { parse, format } = module
+  const texts = new WeakMap()
+  const parsed = new Map()
+  module.parse = (text) => {
+    let found = parsed.get(text)
+    if (!found) {
+      found = Object.freeze(parse(text))
+      texts.set(found, format(found))
+      if (parsed.size >= REMEMBERED) parsed.delete(parsed.keys().next().value)
+      if (text.length <= REMEMBERED_CHARACTERS) parsed.set(text, found)
+    }
+    return found
+  }
+  module.format = (found) => texts.get(found) ?? format(found)
+  try {
+    load()
+  } finally {
+    Object.assign(module, { parse, format })
+  }
 }
 
 // Clients of AWS, SFTP and such end by a signal. For requests it would take the place of the package's own limit of
@@ -438,7 +466,7 @@ function serve({ folder, divert, refused }) {
   const calls = new Map()
   say({ ready: true })
   return (line) => {
-    if (line.ping !== undefined) return say({ pong: line.ping, rss: process.memoryUsage().rss })
+    if (line.ping !== undefined) return say(signOfLife(line.ping))
     if (line.cancel !== undefined) return calls.get(line.cancel)?.giveUp()
     const call = new Call(line, destinations)
     calls.set(line.id, call)
@@ -447,6 +475,11 @@ function serve({ folder, divert, refused }) {
       say(answer)
     })
   }
+}
+
+function signOfLife(pong) {
+  const { user, system } = process.cpuUsage()
+  return { pong, rss: process.memoryUsage().rss, cpu: (user + system) / 1e6 }
 }
 
 function main() {
