@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
@@ -46,6 +47,12 @@ class Authorization:
         self._tokens.save(config.id, Tokens(tokens["accessToken"], tokens.get("refreshToken") or ""))
 
 
+def runner_processes(workers: int) -> int:
+    """How many processes each of `workers` delivery workers may run destinations in: the cores between them, at most
+    four, for a worker cannot keep more of them busy."""
+    return max(1, min(4, (os.cpu_count() or 1) // workers))
+
+
 @contextlib.asynccontextmanager
 async def equipped(
     settings: Settings, snapshot: LiveSnapshot, function_log: FunctionLog, tokens: OAuthTokens, client: Client
@@ -55,7 +62,12 @@ async def equipped(
     logbook = Logbook(function_log)
     writing = asyncio.create_task(logbook.run())
     sandbox = Sandbox(allow_private=settings.allow_private, libraries=settings.packages_folder / "functions")
-    runner = Runner(settings.packages_folder, allow_private=settings.allow_private, divert_to=settings.divert_to)
+    runner = Runner(
+        settings.packages_folder,
+        processes=runner_processes(settings.workers),
+        allow_private=settings.allow_private,
+        divert_to=settings.divert_to,
+    )
 
     def find(function_id: str) -> FunctionConfig | None:
         return snapshot.current.functions.get(function_id)

@@ -17,7 +17,7 @@ from destinations.actions.partner import Partner, Request
 from mainstem.destinations.actions import process as process_module
 from mainstem.destinations.actions import runner as runner_module
 from mainstem.destinations.actions.process import Setup
-from mainstem.destinations.actions.runner import PROCESS_ENDED, Answer, Call, Result, Runner, discard
+from mainstem.destinations.actions.runner import PROCESS_ENDED, Answer, Call, Result, Runner, _Worker, discard
 from mainstem.model.networks import REFUSED_IPV4
 
 WEBHOOK, HUBSPOT, AMPLITUDE = "614a3c7d791c91c41bae7599", "632b1116e0cb83902f3fd717", "5f7dd6d21ad74f3842b1fc47"
@@ -555,6 +555,42 @@ class TestProcesses:
         assert (await runner.call(webhook())).results[0].is_delivered
         assert not before & pids(runner) or len(pids(runner)) == 2
 
+    async def test_another_process_takes_its_part_while_those_that_are_there_are_busy(
+        self, packages: Path, held: Partner
+    ) -> None:
+        runner, first, second = await two_processes(packages, held)
+        waiting = [asyncio.ensure_future(runner.call(webhook(event(number)))) for number in range(4)]
+        await held.arrived.wait()
+        assert [len(each.pending) for each in (first, second)] == [2, 2]
+        held.is_open.set()
+        assert all(each.results[0].is_delivered for each in await asyncio.gather(*waiting))
+        await runner.close()
+
+    async def test_a_process_that_the_others_can_do_without_is_let_go(self, packages: Path, partner: Partner) -> None:
+        runner, first, second = await two_processes(packages, partner)
+        assert first.process
+        assert second.process
+        for _ in range(runner_module.IDLE_PINGS):
+            first.process.busy = second.process.busy = 0.1
+            runner._fit()
+        await asyncio.shield(second.process._ended)
+        assert not first.is_retiring
+        assert (await runner.call(webhook())).results[0].is_delivered
+        assert len(pids(runner)) == 1
+        await runner.close()
+
+    async def test_an_oauth_account_meets_one_process_however_many_there_are(
+        self, packages: Path, held: Partner
+    ) -> None:
+        runner, first, second = await two_processes(packages, held)
+        call = msgspec.structs.replace(webhook(), auth={"access_token": "token"})
+        waiting = [asyncio.ensure_future(runner.call(call)) for _ in range(4)]
+        await held.arrived.wait()
+        assert [len(each.pending) for each in (first, second)] == [4, 0]
+        held.is_open.set()
+        await asyncio.gather(*waiting)
+        await runner.close()
+
     async def test_a_process_that_does_not_start_is_to_be_tried_again(
         self, runner: Runner, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -601,6 +637,20 @@ class TestProcesses:
         before = await deliver(2_000)
         after = await deliver(5_000)
         assert after - before < 20 * 1024 * 1024  # what the package keeps by itself would be 33 MB
+
+
+async def two_processes(packages: Path, partner: Partner) -> tuple[Runner, _Worker, _Worker]:
+    """A runner that was busy for so long that it has a second process."""
+    runner = Runner(packages, processes=2, divert_to=partner.url, environment={})
+    await runner.call(msgspec.structs.replace(webhook(), action="none"))
+    (first,) = runner._workers
+    assert first.process
+    for _ in range(runner_module.BUSY_PINGS):
+        first.process.busy = 1.0
+        runner._fit()
+    starting = runner._slots[1]
+    assert starting is not None
+    return runner, first, await starting
 
 
 class Forgetful(list[Request]):

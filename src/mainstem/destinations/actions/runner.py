@@ -1,12 +1,13 @@
 """Calls of Segment's open-source destinations, in a pool of Deno processes.
 
     call ─→ slot ─→ process: one line out, one line back
-              └ replaced when it does not answer, has grown, or has done its share; what was given to it is finished
-                by it, or comes back as retryable when it ends before
+              ├ replaced when it does not answer, has grown, or has done its share; what was given to it is finished
+              │ by it, or comes back as retryable when it ends before
+              └ one more while all that there are use a core each, up to the most that there may be
 
 A call is one subscription for one event or batch, and always has an answer: what a destination throws, what a
-partner refuses, and what happens to a process are results. Of two processes that could do, an OAuth account always
-meets the same one, so that its token is refreshed once.
+partner refuses, and what happens to a process are results. OAuth accounts always meet the first process, so that a
+token is refreshed once.
 Source: retryable are 408, 423, 429, 5xx but 501, and network errors ("Retries between Segment and destinations");
 limits of time and size are judgements, but for the package's own 10 seconds a request.
 """
@@ -16,7 +17,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -32,9 +32,15 @@ from mainstem.sandbox.deno import find_deno
 log = logging.getLogger(__name__)
 
 CALL_SECONDS: Final = 30.0
-PING_SECONDS: Final = 5.0
-SILENT_PINGS: Final = 3
+PING_SECONDS: Final = 1.0
+SILENT_PINGS: Final = 15
 """So many pings without an answer, and a process is replaced: it does nothing else for that long either."""
+BUSY_CORES: Final = 0.7
+BUSY_PINGS: Final = 3
+"""When every process used so much between so many pings, one more is started."""
+IDLE_CORES: Final = 0.5
+IDLE_PINGS: Final = 60
+"""When all together used less than this for each but the last between so many pings, the last is let go."""
 PROCESS_CALLS: Final = 1_000_000
 PROCESS_BYTES: Final = 600 * 1024 * 1024
 RESTART_SECONDS: Final = 1.0
@@ -205,7 +211,7 @@ class _Worker:
 
 
 class Runner:
-    """Runs calls in up to `processes` Deno processes, started when they are needed.
+    """Runs calls in up to `processes` Deno processes: one from the first call on, others while those are busy.
 
     `packages` is where the destinations are installed; `allow_private` are private networks that may be reached;
     with `divert_to` every request goes to that URL instead of the partner, its own in the header
@@ -228,6 +234,7 @@ class Runner:
         self._slots: list[asyncio.Future[_Worker] | None] = [None] * processes
         self._workers: set[_Worker] = set()
         self._ids = 0
+        self._busy_pings = self._idle_pings = 0
         self._watch: asyncio.Task[None] | None = None
         self._is_closed = False
         self._alone = asyncio.Lock()
@@ -272,16 +279,20 @@ class Runner:
                 worker.finish_retiring()
 
     def _slot_of(self, call: Call) -> int:
-        token = (call.auth or {}).get("refresh_token") or (call.auth or {}).get("access_token")
-        if token:
-            return zlib.crc32(f"{call.metadata_id} {token}".encode()) % len(self._slots)
-        return min(range(len(self._slots)), key=self._load_of)
+        auth = call.auth or {}
+        if auth.get("refresh_token") or auth.get("access_token"):
+            return 0
+        return min((slot for slot in range(len(self._slots)) if not slot or self._started(slot)), key=self._load_of)
 
     def _load_of(self, slot: int) -> int:
+        worker = self._started(slot)
+        return len(worker.pending) if worker is not None else 0
+
+    def _started(self, slot: int) -> _Worker | None:
         started = self._slots[slot]
         if started is None or not started.done() or started.cancelled() or started.exception():
-            return 0
-        return len(started.result().pending) + 1
+            return None
+        return started.result()
 
     async def _worker(self, slot: int) -> _Worker:
         while True:
@@ -348,7 +359,24 @@ class Runner:
                     log.warning("a process that runs destinations does not answer, and is replaced")
                     process.kill()
                 process.ping(number)
+            self._fit()
             await asyncio.sleep(PING_SECONDS)
+
+    def _fit(self) -> None:
+        """Start one process more when those that are there are busy, or let the last go when fewer would do."""
+        started = {slot: worker for slot in range(len(self._slots)) if (worker := self._started(slot)) is not None}
+        there = {slot: worker for slot, worker in started.items() if not worker.is_retiring}
+        busy = [worker.process.busy for worker in there.values() if worker.process is not None]
+        self._busy_pings = self._busy_pings + 1 if busy and min(busy) > BUSY_CORES else 0
+        self._idle_pings = self._idle_pings + 1 if sum(busy) < IDLE_CORES * (len(busy) - 1) else 0
+        free = self._slots.index(None) if None in self._slots else 0
+        if self._busy_pings >= BUSY_PINGS and free:
+            self._busy_pings = 0
+            self._slots[free] = asyncio.ensure_future(self._start(free))
+        last = max(there, default=0)
+        if self._idle_pings >= IDLE_PINGS and last:
+            self._idle_pings = 0
+            self._replace(last, there[last])
 
     async def close(self) -> None:
         """Take no more calls, let what is in flight finish for a few seconds, then end the processes."""
