@@ -107,18 +107,18 @@ class FilterSet:
         """
         if self._unreadable is not None:
             return self._unreadable
-        matching: dict[int, bool] = {}
+        decided: dict[int, bool] = {}
         for step in self._steps:
             try:
-                matches = matching.get(step.filter_number)
+                matches = decided.get(step.filter_number)
                 if matches is None:
-                    matches = matching[step.filter_number] = step.query.matches(event)
+                    matches = decided[step.filter_number] = step.query.matches(event)
                 if not matches:
                     continue
                 result = step.run(event, random)
             except (fql.FqlRuntimeError, RecursionError):
                 return FilteredOut(step.filter_id, "event_not_judged")
-            if isinstance(result, FilteredOut):
+            if type(result) is FilteredOut:
                 return result
             event = result
         return event
@@ -213,11 +213,28 @@ _Edit = Callable[[JsonObject, frozenset[str]], JsonObject]
 
 def _editing(fields: Fields, edit: _Edit) -> _Run:
     edits = [(split_path(path), frozenset(keys)) for path, keys in fields.items()]
+    if len(edits) == 1 and len(edits[0][0]) == 1:
+        return _editing_one(*edits[0][0], edit, edits[0][1])
 
     def run(event: JsonObject, _random: Random) -> JsonObject:
         for path, keys in edits:
             event = _edited(event, path, edit, keys)
         return event
+
+    return run
+
+
+def _editing_one(name: str, edit: _Edit, keys: frozenset[str]) -> _Run:
+    """The same for what filters mostly do, keys of one object of the event, in less time."""
+
+    def run(event: JsonObject, _random: Random) -> JsonObject:
+        old = event.get(name)
+        new = edit(old, keys) if type(old) is dict else _edited(old, (), edit, keys)
+        if new is old:
+            return event
+        changed = event.copy()
+        changed[name] = new
+        return changed
 
     return run
 
