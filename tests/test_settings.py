@@ -5,7 +5,17 @@ from pathlib import Path
 import pytest
 
 from mainstem.errors import SettingsError
-from mainstem.settings import Address, Settings, describe, flag, parse_address, read_settings, shown, variable
+from mainstem.settings import (
+    Address,
+    DatabaseUrl,
+    Settings,
+    describe,
+    flag,
+    parse_address,
+    read_settings,
+    shown,
+    variable,
+)
 
 
 def test_without_flags_or_variables_every_setting_has_its_default() -> None:
@@ -92,3 +102,48 @@ def test_every_setting_has_a_sentence_a_flag_and_a_variable(name: str) -> None:
     assert flag(name).startswith("--")
     assert variable(name) == f"MAINSTEM_{name.upper()}"
     assert shown(getattr(Settings(), name))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown_as"),
+    [
+        ("postgresql://u:planted@h:5432/db", "postgresql://u@h:5432/db"),
+        ("postgres://u@h/db", "postgres://u@h/db"),
+        ("postgresql://h/db?sslmode=require&password=planted", "postgresql://h/db"),
+        ("postgresql:///db?host=/run/postgresql", "postgresql:///db"),
+        ("postgresql://u:pl/planted@h/db", "postgresql://\u2026"),
+        ("postgresql://u:pl?planted@h/db", "postgresql://\u2026"),
+        ("postgresql://u:pl#planted@h/db", "postgresql://\u2026"),
+        ("postgresql://u:pl@planted@h/db", "postgresql://\u2026"),
+        ("postgresql://h/db?password=a@planted", "postgresql://\u2026"),
+    ],
+)
+def test_the_url_of_a_database_is_shown_without_its_password(text: str, shown_as: str) -> None:
+    url = read_settings({"database": text}, {}).database
+    assert url == DatabaseUrl(text)
+    assert str(url) == shown(url) == shown_as
+    assert "planted" not in f"{url} {url!r} {Settings(database=url)!r}"
+
+
+@pytest.mark.parametrize(
+    "text", ["mysql://u:planted@h/db", "planted", "postgresql://", "postgresql://u:pl anted@h/d"]
+)
+def test_the_url_of_another_database_is_refused_without_showing_it(text: str) -> None:
+    with pytest.raises(
+        SettingsError, match="MAINSTEM_DATABASE: postgresql://USER:PASSWORD@HOST:PORT/NAME"
+    ) as refused:
+        read_settings({}, {"MAINSTEM_DATABASE": text})
+    assert "anted" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "has_password"),
+    [
+        ("postgresql://u:p@h/db", True),
+        ("postgresql://h/db?password=p", True),
+        ("postgresql://u@h:5432/db", False),
+        ("postgresql://h:5432/db", False),
+    ],
+)
+def test_a_password_in_the_url_of_a_database_is_noticed(text: str, has_password: bool) -> None:
+    assert DatabaseUrl(text).has_password is has_password
