@@ -64,6 +64,7 @@ class ConfiguredTrial(Trial):
     """A trial whose sink is `Partners`. `subscriptions` are the ids of the mappings by place."""
 
     subscriptions: dict[str, str] = field(default_factory=dict)
+    drain_seconds: float = DRAIN_SECONDS
 
     @property
     def partners(self) -> Partners:
@@ -81,6 +82,7 @@ class ConfiguredTrial(Trial):
         if name not in PROGRAMS:
             super().kill(name)
             return
+        assert self.server.is_running, self.server.log_tail()
         found: list[int] = []
 
         def runs() -> bool:
@@ -113,6 +115,8 @@ class ConfiguredTrial(Trial):
 
     def _judge(self) -> str:
         acknowledged = self._ended_load()
+        faults = [line for line in self.server.log_tail(10_000).splitlines() if "(exit code" in line]
+        assert not faults, f"processes that ended by themselves: {faults}"
         self._drain()
         duplicates = {place: self._judge_place(place, acknowledged) for place in (INSERT, *self.places)}
         poison = {place: self._poison(place, acknowledged) for place in self.places}
@@ -130,7 +134,7 @@ class ConfiguredTrial(Trial):
         return (
             f"{len(self.kills)} kills, {len(acknowledged)} events acknowledged, one outcome each at "
             f"{len(self.places)} places, 0 out of order, {letters} set aside and re-driven, duplicates {duplicates}; "
-            f"{len(self.partners.troubles)} loops and crashes"
+            f"{len(self.partners.troubles)} loops, crashes and requests given up"
         )
 
     def expected(self, place: str, acknowledged: Collection[Id]) -> list[Id]:
@@ -183,7 +187,7 @@ class ConfiguredTrial(Trial):
             return is_read and not was_queued and not entered and not flow.queue.destinations()
 
         try:
-            until("nothing is under way", is_empty, DRAIN_SECONDS)
+            until("nothing is under way", is_empty, self.drain_seconds)
         finally:
             flow.close()
             log.close()
@@ -254,7 +258,7 @@ class ConfiguredTrial(Trial):
 
 @contextmanager
 def configured_trial(
-    folder: Path, seed: int, *, has_actions: bool, clients: int = 3, pause_seconds: float = 0.1, hangs: int = 2
+    folder: Path, seed: int, *, has_actions: bool, hangs: int = 2, drain_seconds: float = DRAIN_SECONDS
 ) -> Iterator[ConfiguredTrial]:
     """Start everything in `folder`, with load until the trial is judged; at the end SIGTERM must stop it."""
     with Partners(seed, hangs=hangs) as partners:
@@ -265,9 +269,12 @@ def configured_trial(
             with PublicApi(server.api_url, server.token) as api:
                 made, subscriptions = _configured(api, partners, has_actions=has_actions)
                 key = made[WEBHOOK].write_key
-                load = Generator(server.tracking_url, key, clients=clients, pause_seconds=pause_seconds, seed=seed)
+                load = Generator(server.tracking_url, key, clients=3, pause_seconds=0.1, seed=seed)
                 with load:
-                    yield ConfiguredTrial(seed, server, partners, load, api, made, subscriptions=subscriptions)
+                    yield ConfiguredTrial(
+                        seed, server, partners, load, api, made,
+                        subscriptions=subscriptions, drain_seconds=drain_seconds,
+                    )  # fmt: skip
         finally:
             code = server.stop()
         assert code == 0, f"exit code {code}:\n{server.log_tail()}"

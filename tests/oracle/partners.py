@@ -59,7 +59,8 @@ async function onTrack(event, settings) {{
 
 @dataclass(frozen=True)
 class Trouble:
-    """When a function was told to loop or to crash: other calls in its process then begin once more."""
+    """When a function was told to loop or to crash: other calls in its process then begin once more. And when a
+    request was given up, which Deno may then have sent once more on a connection that it had used before."""
 
     place: str
     at: float
@@ -104,6 +105,7 @@ class Partners(Sink):
         self._note(place, events, status, is_first_of_two="/companies/" in original)
         if status in HANGS and place not in FUNCTIONS:
             await reader.read()  # until the worker gives up
+            self.troubles.append(Trouble(place, time.monotonic()))
             return False
         if status == NO_ANSWER:
             return False

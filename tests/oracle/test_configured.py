@@ -48,6 +48,6 @@ def test_what_is_configured_outlives_50_kills(tmp_path: Path, report: Callable[[
     """With Actions destinations where they are installed."""
     has_actions = (PACKAGES / "destinations").is_dir()
     processes = (*PROCESSES, RUNNER) if has_actions else PROCESSES
-    with configured_trial(tmp_path, SEED + 2, has_actions=has_actions, clients=4, hangs=10) as running:
+    with configured_trial(tmp_path, SEED + 2, has_actions=has_actions, hangs=6, drain_seconds=900) as running:
         kill_in_turn(running, 50, processes)
         report(running.judge())
