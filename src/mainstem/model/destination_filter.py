@@ -118,7 +118,7 @@ class FilterSet:
                 result = step.run(event, random)
             except (fql.FqlRuntimeError, RecursionError):
                 return FilteredOut(step.filter_id, "event_not_judged")
-            if type(result) is FilteredOut:
+            if isinstance(result, FilteredOut):
                 return result
             event = result
         return event
