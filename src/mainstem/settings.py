@@ -113,6 +113,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Mapping[str, int],
         Meta(description="Raised limits per minute: OPERATION=N, TOKEN_ID=N or TOKEN_ID:OPERATION=N, by commas."),
     ] = {}
+    features_off: Annotated[
+        tuple[str, ...],
+        Meta(description="Comma-separated features of the contract that are refused: Protocols, Functions, …"),
+    ] = ()
     strict_write_keys: Annotated[
         bool, Meta(description="on: the Tracking API answers 401 to an unknown write key instead of 200.")
     ] = False
@@ -258,6 +262,8 @@ def _parse(name: str, text: str) -> Any:
         return _parse_networks(text)
     if name == "rate_limit_overrides":
         return _parse_limits(text)
+    if name == "features_off":
+        return tuple(filter(None, (each.strip() for each in text.split(","))))
     if name == "owner_token":
         return _parse_token(text)
     if name == "smtp_url" and text:

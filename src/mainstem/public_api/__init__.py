@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from mainstem.errors import EngineUnavailable, SettingsError
+import msgspec
+
+from mainstem.errors import EngineUnavailable, Forbidden, SettingsError
 from mainstem.mail import Letter
 from mainstem.model.ports import LearnedSchemas, OAuthTokens, OutcomeStore
 from mainstem.public_api import (
@@ -111,6 +113,30 @@ def check_overrides(settings: Settings) -> None:
             raise SettingsError(f"--rate-limit-overrides: there is no operation {operation}")
 
 
+def check_features(settings: Settings) -> None:
+    """Raises SettingsError for a feature to switch off that there is not."""
+    known = sorted({family.feature for family in FAMILIES if family.feature})
+    for name in settings.features_off:
+        if name not in known:
+            raise SettingsError(f"--features-off: there is no feature {name}; there are {', '.join(known)}")
+
+
+def _without(features: Sequence[str]) -> list[Family]:
+    """The families, where those of these features refuse every call. That the status is 403 is a judgement."""
+    return [_refusing(family) if family.feature in features else family for family in FAMILIES]
+
+
+def _refusing(family: Family) -> Family:
+    def refuse(call: Call, *_arguments: object) -> None:
+        raise Forbidden(f"This workspace does not have the feature {call.operation.feature}.")
+
+    refusing = Family(family.name, feature=family.feature)
+    refusing.operations = [
+        msgspec.structs.replace(operation, handler=refuse, prepare=None) for operation in family.operations
+    ]
+    return refusing
+
+
 def build(
     settings: Settings,
     database: Database,
@@ -144,7 +170,7 @@ def build(
         settings.default_rate_limit, settings.rate_limit_overrides, enforced=settings.rate_limits, windows=windows
     )
     return Dispatcher(
-        FAMILIES,
+        _without(settings.features_off),
         database=database,
         vault=vault,
         limiter=limiter,
