@@ -73,10 +73,9 @@ def serve(settings: Settings) -> int:
 
 def _serve(settings: Settings) -> None:
     public_api.check_overrides(settings)
-    public_api.check_features(settings)
     oauth.read_clients(settings.oauth_clients)  # what is wrong there must not end one process again and again
     api, tracking = free_addresses({"--api": settings.api, "--tracking": settings.tracking})
-    vault = open_vault(settings.data, settings.secret_key)
+    vault = open_vault(settings.data, settings.secret_key, settings.old_secret_keys)
     secret = prepare(settings, vault)
     open_flow(settings).close()  # makes or migrates its file before several processes want it
     parts = [
@@ -109,7 +108,8 @@ def migrate(settings: Settings) -> list[Migration]:
     """Bring every store of the data folder to this version; returns the steps of the control database."""
     _make_folder(settings.data)
     if not any(settings.data.glob("*.db")):
-        open_vault(settings.data, settings.secret_key)  # a folder without its key would be refused by `serve`
+        # a folder without its key would be refused by `serve`
+        open_vault(settings.data, settings.secret_key, settings.old_secret_keys)
     control = open_control(settings)
     taken = control.migrate()
     control.close()

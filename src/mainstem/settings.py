@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, get_args, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -113,10 +114,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Mapping[str, int],
         Meta(description="Raised limits per minute: OPERATION=N, TOKEN_ID=N or TOKEN_ID:OPERATION=N, by commas."),
     ] = {}
-    features_off: Annotated[
-        tuple[str, ...],
-        Meta(description="Comma-separated features of the contract that are refused: Protocols, Functions, …"),
-    ] = ()
     strict_write_keys: Annotated[
         bool, Meta(description="on: the Tracking API answers 401 to an unknown write key instead of 200.")
     ] = False
@@ -130,6 +127,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     secret_key: Annotated[
         str, Meta(description="Base64 of 32 bytes that seal secrets; default: a key file in the data folder.")
     ] = ""
+    old_secret_keys: Annotated[
+        tuple[str, ...],
+        Meta(description="Comma-separated keys that MAINSTEM_SECRET_KEY takes the place of, until they are rotated."),
+    ] = ()
+    secret_scanning: Annotated[
+        str,
+        Meta(
+            description="Take reports of leaked tokens at /secret-scanning/report, signed with a key of this list: "
+            "`github` or an https URL."
+        ),
+    ] = ""
+    secret_scanning_keys: Annotated[
+        Path | None, Meta(description="File of keys that sign reports of leaked tokens, for a scanner of one's own.")
+    ] = None
     max_request_bytes: Annotated[int, Meta(ge=1024, description="Largest body of a Public API call, in bytes.")] = (
         10 * 1024 * 1024
     )
@@ -190,10 +201,12 @@ METAVARS: Final = {
     "api_workers": "N", "database": "URL",
     "tls_key": "FILE", "allow_private": "CIDR,…", "trusted_proxies": "CIDR,…", "rate_limits": "on|off",
     "strict_write_keys": "on|off", "packages": "DIR", "divert_to": "URL",
+    "secret_scanning": "github|URL", "secret_scanning_keys": "FILE",
     "oauth_clients": "FILE", "public_api_url": "URL", "mail_from": "NAME@HOST",
     "rate_limit_overrides": "NAME=N,…", "public_tracking_url": "URL",
 }  # fmt: skip
-ENVIRONMENT_ONLY: Final = frozenset({"owner_token", "secret_key", "smtp_url"})  # flags show in the process list
+# flags show in the process list
+ENVIRONMENT_ONLY: Final = frozenset({"owner_token", "secret_key", "old_secret_keys", "smtp_url"})
 _SWITCHES: Final = {"on": True, "off": False, "true": True, "false": False, "1": True, "0": False}
 
 
@@ -233,6 +246,15 @@ def _parse_token(text: str) -> str:
     return token
 
 
+def _parse_key_list(text: str) -> str:
+    """Where the keys of a scanner are published. Who could change them on the way could revoke tokens."""
+    parts = urlsplit(text)
+    is_local = parts.scheme == "http" and parts.hostname in {"127.0.0.1", "::1", "localhost"}
+    if text not in {"", "github"} and not (parts.hostname and (is_local or parts.scheme == "https")):
+        raise ValueError("github or an https URL is expected")
+    return text
+
+
 def _parse_database(text: str) -> DatabaseUrl:
     scheme, separator, rest = text.strip().partition("://")
     if scheme not in {"postgresql", "postgres"} or not separator or not rest or re.search(r"\s", rest):
@@ -256,16 +278,18 @@ def _parse(name: str, text: str) -> Any:
         return parse_address(text)
     if name == "database":
         return _parse_database(text)
-    if name in {"data", "tls_cert", "tls_key", "packages", "oauth_clients"}:
+    if name in {"data", "tls_cert", "tls_key", "packages", "oauth_clients", "secret_scanning_keys"}:
         return Path(text).expanduser()
     if name in {"allow_private", "trusted_proxies"}:
         return _parse_networks(text)
     if name == "rate_limit_overrides":
         return _parse_limits(text)
-    if name == "features_off":
-        return tuple(filter(None, (each.strip() for each in text.split(","))))
     if name == "owner_token":
         return _parse_token(text)
+    if name == "old_secret_keys":
+        return tuple(filter(None, (each.strip() for each in text.split(","))))
+    if name == "secret_scanning":
+        return _parse_key_list(text)
     if name == "smtp_url" and text:
         read_server(text)
     return _bounded(name, type(default)(text)) if isinstance(default, (int, float)) else text
@@ -330,6 +354,8 @@ def _parsed(shown: str, name: str, text: str) -> Any:
 def _check(settings: Settings) -> None:
     if bool(settings.tls_cert) != bool(settings.tls_key):
         raise SettingsError("--tls-cert and --tls-key go together")
+    if settings.old_secret_keys and not settings.secret_key:
+        raise SettingsError("MAINSTEM_OLD_SECRET_KEYS goes with MAINSTEM_SECRET_KEY")
     if bool(settings.smtp_url) != ("@" in settings.mail_from):
         raise SettingsError("MAINSTEM_SMTP_URL and --mail-from NAME@HOST go together")
     for name in ("tls_cert", "tls_key"):

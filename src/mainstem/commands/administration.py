@@ -53,7 +53,7 @@ def dead_letters(settings: Settings, action: str, ids: Sequence[int], every: boo
 def opened(settings: Settings, *, writes: bool) -> Iterator[Open]:
     """The data folder in a transaction. Raises SettingsError when it holds no mainstem yet."""
     demand_started(settings)
-    vault = open_vault(settings.data, settings.secret_key)
+    vault = open_vault(settings.data, settings.secret_key, settings.old_secret_keys)
     with closing(app.open_control(settings)) as control, control.transaction(writes=writes) as db:
         workspace = workspaces.find_first(db)
         assert workspace is not None, "a data folder has a workspace from its first start on"

@@ -131,7 +131,7 @@ def audit_trail(settings: Settings) -> Iterator[Finding]:
     if not app.is_started(settings):
         return
     with contextlib.closing(app.open_control(settings)) as control, control.transaction(writes=False) as db:
-        rows, broken = audit.verify(db, open_vault(settings.data, settings.secret_key))
+        rows, broken = audit.verify(db, open_vault(settings.data, settings.secret_key, settings.old_secret_keys))
     yield Finding("fail" if broken else "ok", "audit trail", broken or f"{rows} rows, whole")
 
 
@@ -154,7 +154,7 @@ def past(settings: Settings) -> Iterator[Finding]:
         return
     log, traces = (
         app.open_event_log(settings),
-        app.open_traces(settings, open_vault(settings.data, settings.secret_key)),
+        app.open_traces(settings, open_vault(settings.data, settings.secret_key, settings.old_secret_keys)),
     )
     most = f"of {settings.archive_bytes / 1024**3:.1f} GiB, {settings.archive_hours:g} hours"
     yield Finding("ok", "archive", f"{log.used_bytes() / 1024**3:.2f} GiB {most}")

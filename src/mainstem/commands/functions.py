@@ -187,7 +187,7 @@ def logs(settings: Settings, function_id: str, *, follow: bool, wait: Callable[[
     with administration.opened(settings, writes=False) as folder:
         same = (functions.c.workspace_id == folder.workspace_id) & (functions.c.id == function_id)
         is_known = folder.db.execute(select(functions.c.id).where(same)).one_or_none() is not None
-    log = SqliteFunctionLog(settings.data, open_vault(settings.data, settings.secret_key))
+    log = SqliteFunctionLog(settings.data, open_vault(settings.data, settings.secret_key, settings.old_secret_keys))
     try:
         last = _write_after(log, function_id, 0)
         if not last and not is_known:

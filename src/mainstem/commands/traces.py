@@ -61,7 +61,7 @@ class _Folder:
     def __init__(self, settings: Settings) -> None:
         if not app.is_started(settings):
             raise SettingsError(f"{settings.data} holds no mainstem yet")
-        vault = open_vault(settings.data, settings.secret_key)
+        vault = open_vault(settings.data, settings.secret_key, settings.old_secret_keys)
         self.live: LiveSnapshot = app.open_snapshot(settings, vault)
         self.snapshot: Snapshot = self.live.refresh()
         self.traces: SqliteTraces = app.open_traces(settings, vault)
