@@ -40,7 +40,7 @@ from mainstem.model.snapshot import DestinationConfig, LiveSnapshot, SnapshotSto
 from mainstem.public_api import labels, reference, workspaces
 from mainstem.public_api.http import PublicApi
 from mainstem.public_api.oauth import OAuthPages
-from mainstem.rest import audit, tokens
+from mainstem.rest import audit, ids, tokens
 from mainstem.rest.tokens import Access
 from mainstem.serve import FolderLock, Part, Supervisor, free_addresses
 from mainstem.settings import Address, Settings
@@ -58,11 +58,22 @@ def utc_now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
+def clock(settings: Settings) -> Callable[[], dt.datetime]:
+    """What the Public API reads the time from: the clock of the machine, or that of a test, which starts now."""
+    start, began = settings.clock, time.monotonic()
+    if start is None:
+        return utc_now
+    if settings.clock_fixed:
+        return lambda: start
+    return lambda: start + dt.timedelta(seconds=time.monotonic() - began)
+
+
 def serve(settings: Settings) -> int:
     """Start everything on the data folder and return when it was told to stop."""
     folder = settings.data
     _make_folder(folder)
     _check_certificate(settings)
+    _warn_of_tests(settings)
     lock = FolderLock(folder)
     try:
         _serve(settings)
@@ -73,6 +84,7 @@ def serve(settings: Settings) -> int:
 
 def _serve(settings: Settings) -> None:
     public_api.check_overrides(settings)
+    public_api.check_features(settings)
     oauth.read_clients(settings.oauth_clients)  # what is wrong there must not end one process again and again
     api, tracking = free_addresses({"--api": settings.api, "--tracking": settings.tracking})
     vault = open_vault(settings.data, settings.secret_key, settings.old_secret_keys)
@@ -196,12 +208,13 @@ def run_public_api(
 ) -> None:
     """The life of a process of the Public API; `windows` are the rate limits' when there are several."""
     control, flow = open_control(settings), open_flow(settings)
+    _seed(settings, control)
     kept = SqliteTokens(settings.data, vault.seal, vault.open)
     catalogue.use(settings.packages_folder)
     mailer = open_mailer(settings)
     send = None if mailer is None else mailer.send
     dispatcher = public_api.build(
-        settings, control, vault, flow.outcomes, utc_now, kept, flow.learned, send, windows=windows
+        settings, control, vault, flow.outcomes, clock(settings), kept, flow.learned, send, windows=windows
     )
     authorization = OAuthPages(
         control, vault, oauth.read_clients(settings.oauth_clients), kept, utc_now,
@@ -320,6 +333,24 @@ def _check_certificate(settings: Settings) -> None:
         raise SettingsError(f"--tls-cert and --tls-key: {reason}") from None
 
 
+def _warn_of_tests(settings: Settings) -> None:
+    """Say loudly what no instance with real data may have."""
+    given = [f"--{name}" for name in ("seed", "clock") if getattr(settings, name)]
+    if given:
+        sys.stderr.write(
+            f"mainstem: {' and '.join(given)}: for tests only. Ids and write keys can be foretold, or times are not "
+            "real; no real data belongs here.\n"
+        )
+
+
+def _seed(settings: Settings, database: SqliteControl | PostgresControl) -> None:
+    """Seed what ids come from. The rows of the audit trail count too: a server that starts again on its folder makes
+    other ids than before."""
+    if settings.seed:
+        with database.transaction(writes=False) as db:
+            ids.seed(f"{settings.seed}:{audit.count(db)}")
+
+
 def _make_folder(folder: Path) -> None:
     made = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
@@ -342,8 +373,9 @@ def _fsync_folder(folder: Path) -> None:
 def prepare(settings: Settings, vault: Vault) -> str:
     """Migrate, and on the first start make the workspace and its owner token; returns the token's secret
     then, "" on every later start. Raises SettingsError when the folder was written under another key."""
-    control = open_control(settings)
+    control, now = open_control(settings), clock(settings)()
     control.migrate()
+    _seed(settings, control)
     with control.transaction(writes=True) as db:
         if workspaces.find_first(db) is not None:
             if not audit.is_kept_under(db, vault):
@@ -354,11 +386,11 @@ def prepare(settings: Settings, vault: Vault) -> str:
             secret = ""
         else:
             secret = settings.owner_token or tokens.new_secret()
-            workspace = workspaces.create(db, "My workspace", "my-workspace", "owner@localhost", utc_now())
+            workspace = workspaces.create(db, "My workspace", "my-workspace", "owner@localhost", now)
             labels.add_default_labels(db, workspace.id)
-            token = tokens.create(db, vault, workspace.id, "First owner token", Access.OWNER, utc_now(), secret)
+            token = tokens.create(db, vault, workspace.id, "First owner token", Access.OWNER, now, secret)
             audit.record(
-                db, vault, workspace_id=workspace.id, at=utc_now(), type="Access Token Created",
+                db, vault, workspace_id=workspace.id, at=now, type="Access Token Created",
                 actor=audit.SYSTEM, resource_type="TOKEN", resource_id=token.id, resource_name=token.description,
             )  # fmt: skip
     control.close()

@@ -6,6 +6,7 @@ An unknown MAINSTEM_ variable is an error, so that a misspelt one is not silentl
 
 from __future__ import annotations
 
+import datetime as dt
 import ipaddress
 import math
 import os
@@ -114,6 +115,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Mapping[str, int],
         Meta(description="Raised limits per minute: OPERATION=N, TOKEN_ID=N or TOKEN_ID:OPERATION=N, by commas."),
     ] = {}
+    features_off: Annotated[
+        tuple[str, ...],
+        Meta(description="Comma-separated features of the contract that are refused: Protocols, Functions, …"),
+    ] = ()
     strict_write_keys: Annotated[
         bool, Meta(description="on: the Tracking API answers 401 to an unknown write key instead of 200.")
     ] = False
@@ -189,13 +194,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 30.0
     retry_cap_seconds: Annotated[float, Meta(ge=0, description="Longest wait between retries, in seconds.")] = 1800.0
 
+    seed: Annotated[
+        str, Meta(description="For tests only: ids and write keys of the Public API follow from this word.")
+    ] = ""
+    clock: Annotated[
+        dt.datetime | None,
+        Meta(description="For tests only: what time it is at the start for the Public API, 2026-01-01T00:00:00Z."),
+    ] = None
+    clock_fixed: Annotated[bool, Meta(description="With --clock, for tests only: the time stands still.")] = False
+
     @property
     def packages_folder(self) -> Path:
         """Where installed packages are."""
         return self.packages or self.data / "packages"
 
 
-BARE_FLAGS: Final = frozenset({"allow_plain_http"})  # given without a value
+BARE_FLAGS: Final = frozenset({"allow_plain_http", "clock_fixed"})  # given without a value
 METAVARS: Final = {
     "data": "DIR", "api": "HOST:PORT", "tracking": "HOST:PORT", "workers": "N", "tls_cert": "FILE",
     "api_workers": "N", "database": "URL",
@@ -203,10 +217,12 @@ METAVARS: Final = {
     "strict_write_keys": "on|off", "packages": "DIR", "divert_to": "URL",
     "secret_scanning": "github|URL", "secret_scanning_keys": "FILE",
     "oauth_clients": "FILE", "public_api_url": "URL", "mail_from": "NAME@HOST",
-    "rate_limit_overrides": "NAME=N,…", "public_tracking_url": "URL",
+    "rate_limit_overrides": "NAME=N,…", "public_tracking_url": "URL", "seed": "WORD", "clock": "TIME",
 }  # fmt: skip
 # flags show in the process list
 ENVIRONMENT_ONLY: Final = frozenset({"owner_token", "secret_key", "old_secret_keys", "smtp_url"})
+OF_COMMANDS: Final = frozenset({"MAINSTEM_PULL_TOKEN"})
+"""Variables that single commands read and that are no settings."""
 _SWITCHES: Final = {"on": True, "off": False, "true": True, "false": False, "1": True, "0": False}
 
 
@@ -237,6 +253,14 @@ def _parse_limits(text: str) -> dict[str, int]:
             raise ValueError("NAME=REQUESTS_PER_MINUTE is expected, separated by commas")
         limits[name] = int(number)
     return limits
+
+
+def _parse_moment(text: str) -> dt.datetime:
+    try:
+        moment = dt.datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError("a time is expected, such as 2026-01-01T00:00:00Z") from None
+    return moment.replace(tzinfo=moment.tzinfo or dt.UTC).astimezone(dt.UTC)
 
 
 def _parse_token(text: str) -> str:
@@ -284,8 +308,12 @@ def _parse(name: str, text: str) -> Any:
         return _parse_networks(text)
     if name == "rate_limit_overrides":
         return _parse_limits(text)
+    if name == "clock":
+        return _parse_moment(text)
     if name == "owner_token":
         return _parse_token(text)
+    if name == "features_off":
+        return tuple(filter(None, (each.strip() for each in text.split(","))))
     if name == "old_secret_keys":
         return tuple(filter(None, (each.strip() for each in text.split(","))))
     if name == "secret_scanning":
@@ -332,7 +360,7 @@ def read_settings(flags: Mapping[str, str], environment: Mapping[str, str]) -> S
     known = {variable(name): name for name in Settings.__struct_fields__}
     values: dict[str, Any] = {}
     for key, text in environment.items():
-        if not key.startswith("MAINSTEM_"):
+        if not key.startswith("MAINSTEM_") or key in OF_COMMANDS:
             continue
         if key not in known:
             raise SettingsError(f"{key} is not a setting of mainstem; see `mainstem serve --help`")
@@ -358,6 +386,10 @@ def _check(settings: Settings) -> None:
         raise SettingsError("MAINSTEM_OLD_SECRET_KEYS goes with MAINSTEM_SECRET_KEY")
     if bool(settings.smtp_url) != ("@" in settings.mail_from):
         raise SettingsError("MAINSTEM_SMTP_URL and --mail-from NAME@HOST go together")
+    if settings.clock_fixed and settings.clock is None:
+        raise SettingsError("--clock-fixed goes with --clock")
+    if settings.seed and settings.api_workers > 1:
+        raise SettingsError("--seed goes with one process of the Public API: --api-workers 1")
     for name in ("tls_cert", "tls_key"):
         path = getattr(settings, name)
         if path and not path.is_file():

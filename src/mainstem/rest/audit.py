@@ -75,6 +75,12 @@ def record(
     db.execute(update(audit_head).values(newest) if head else insert(audit_head).values({"only": 1} | newest))
 
 
+def count(db: Connection) -> int:
+    """How many rows there are."""
+    head = db.execute(select(audit_head.c.seq)).one_or_none()
+    return head.seq if head else 0
+
+
 def is_kept_under(db: Connection, vault: Vault) -> bool:
     """Whether the newest row was written under the key of this vault; so is a trail without rows."""
     newest = audit_events.c.seq == audit_head.c.seq

@@ -184,6 +184,35 @@ class Dispatcher:
         body = _encoded(later.answer()) if later else body
         return Answer(operation.status, headers | {"Content-Type": media_type}, body)
 
+    def within(
+        self, db: Connection, token: Token, request: Request, *, learned: LearnedSchemas | None = None
+    ) -> tuple[Call, Any]:
+        """Run an operation in a transaction that the caller has and ends, with the powers of an owner; returns the
+        call, which `committed` wants once the transaction is, and the `data` of the answer. For operators at the
+        terminal: nothing is authenticated or limited. Raises ApiError. `learned` stands in
+        for what is known of sources."""
+        operation, parameters = self._find(request)
+        arguments = list(_arguments(operation, parameters, request))
+        call = Call(
+            db=db,
+            token=token,
+            now=self._clock(),
+            vault=self._vault,
+            outcomes=self._outcomes,
+            operation=operation,
+            tracking_url=self._tracking_url,
+            warehouses=self._warehouses,
+            learned=learned or self._learned,
+            prepared=_prepared(operation, arguments),
+        )
+        result = operation.handler(call, *arguments)
+        self._before_commit(call)
+        return call, msgspec.json.decode(msgspec.json.encode(result))
+
+    def committed(self, call: Call) -> None:
+        """Do what follows the commit of a call that ran `within`."""
+        self._after_commit(call)
+
     def _authenticated(self, request: Request) -> tuple[Token, Powers]:
         scheme, _, secret = request.header("authorization").partition(" ")
         if scheme.lower() != "bearer" or not secret.strip():
