@@ -85,7 +85,6 @@ def serve(settings: Settings) -> int:
 def _serve(settings: Settings) -> None:
     public_api.check_overrides(settings)
     public_api.check_features(settings)
-    public_api.check_features(settings)
     oauth.read_clients(settings.oauth_clients)  # what is wrong there must not end one process again and again
     api, tracking = free_addresses({"--api": settings.api, "--tracking": settings.tracking})
     vault = open_vault(settings.data, settings.secret_key, settings.old_secret_keys)

@@ -119,10 +119,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(description="Comma-separated features of the contract that are refused: Protocols, Functions, …"),
     ] = ()
-    features_off: Annotated[
-        tuple[str, ...],
-        Meta(description="Comma-separated features of the contract that are refused: Protocols, Functions, …"),
-    ] = ()
     strict_write_keys: Annotated[
         bool, Meta(description="on: the Tracking API answers 401 to an unknown write key instead of 200.")
     ] = False
@@ -316,8 +312,6 @@ def _parse(name: str, text: str) -> Any:
         return _parse_moment(text)
     if name == "owner_token":
         return _parse_token(text)
-    if name == "features_off":
-        return tuple(filter(None, (each.strip() for each in text.split(","))))
     if name == "features_off":
         return tuple(filter(None, (each.strip() for each in text.split(","))))
     if name == "old_secret_keys":
