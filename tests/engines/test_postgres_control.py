@@ -38,12 +38,12 @@ def control(url: str) -> Iterator[PostgresControl]:
 
 
 def end_connections(url: str) -> None:
-    """What a restart of the server does to those who are connected."""
+    """What a restart of the server does to those who are connected; they are gone when this returns."""
+    ours = "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'mainstem'"
     with psycopg.connect(url, autocommit=True) as db:
-        db.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND application_name = 'mainstem'"
-        )
+        db.execute(f"SELECT pg_terminate_backend(pid) {ours}")
+        while db.execute(f"SELECT 1 {ours}").fetchone():
+            time.sleep(0.005)
 
 
 def insert_twice(control: PostgresControl, row: str) -> None:

@@ -8,12 +8,20 @@ of what is published become visible in their order. Readers see one moment and w
 from __future__ import annotations
 
 import contextlib
+import select
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    DisconnectionError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+)
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
 from mainstem.engines import postgres_connection
@@ -23,7 +31,9 @@ from mainstem.engines.schema import Migration, migrations, remaining
 from mainstem.errors import BadRequest, EngineUnavailable
 
 WRITERS: Final = 0x6D61696E  # the advisory lock that writing transactions and migrations take; "main"
-_TAKE_LOCK: Final = f"SELECT pg_advisory_xact_lock({WRITERS})"
+_BEGIN_READING: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+# Each statement sees what was committed before it, so what follows the lock sees all former writers' work.
+_BEGIN_WRITING: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({WRITERS})"
 _UNAVAILABLE: Final = (OperationalError, InterfaceError, InternalError)  # of the server; the others are of rows
 _ON_CONNECT: Final = "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'"
 _CONNECTIONS: Final = 10  # kept open by a process; its threads are fewer
@@ -35,9 +45,8 @@ class PostgresControl:
 
     def __init__(self, url: str) -> None:
         self._engine = _engine(url)
-        self._reading = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        # Each statement sees what was committed before it, so what follows the lock sees all former writers' work.
-        self._writing = self._engine.execution_options(isolation_level="READ COMMITTED")
+        self._reading = self._engine.execution_options(writes=False)
+        self._writing = self._engine.execution_options(writes=True)
 
     @contextlib.contextmanager
     def transaction(self, *, writes: bool) -> Iterator[Connection]:
@@ -48,8 +57,6 @@ class PostgresControl:
         A statement that fails ends the transaction: nothing may go on in it."""
         try:
             with (self._writing if writes else self._reading).begin() as connection:
-                if writes:
-                    connection.exec_driver_sql(_TAKE_LOCK)
                 yield connection
         except DataError as error:
             raise BadRequest(f"A value cannot be stored: {said(error.orig)}.") from None
@@ -101,17 +108,27 @@ def _engine(url: str) -> Engine:
     parameters = postgres_connection.parameters(url)
     engine = create_engine(
         "postgresql+psycopg://",
-        creator=lambda: psycopg.connect(**parameters),
+        creator=lambda: psycopg.connect(**parameters, autocommit=True),  # transactions begin below
         pool_size=_CONNECTIONS,
         pool_timeout=_WAIT_SECONDS,
-        pool_pre_ping=True,  # so that a restart of the server fails no call
         hide_parameters=True,  # errors are logged, and rows hold hashes, keys and what callers sent
     )
 
     @event.listens_for(engine, "connect")
     def configure(raw: Any, _record: Any) -> None:
         raw.execute(_ON_CONNECT)
-        raw.commit()
+
+    @event.listens_for(engine, "checkout")
+    def check(raw: Any, _record: Any, _proxy: Any) -> None:
+        waiting = select.poll()
+        waiting.register(raw.fileno(), select.POLLIN)
+        if waiting.poll(0):  # unasked, a server speaks only to say that it ends
+            raise DisconnectionError  # the pool connects anew, so that a restart of the server fails no call
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("writes")
+        connection.exec_driver_sql(_BEGIN_WRITING if writes else _BEGIN_READING)
 
     return engine
 
