@@ -69,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_tokens(commands)
     _add_users(commands)
     _add_audit(commands)
+    _add_secrets(commands)
     _add_dead_letters(commands)
     _add_destinations(commands)
     _add_functions(commands)
@@ -139,6 +140,13 @@ def _add_audit(commands: Any) -> None:
         required=True, metavar="COMMAND"
     )
     _command(group, "verify", "find a changed, removed or reordered row of the audit trail", _audit_verify)
+
+
+def _add_secrets(commands: Any) -> None:
+    group = commands.add_parser("secrets", help="look after the key of what is sealed").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    _command(group, "rotate", "seal everything under a new key, while the server runs", _secrets_rotate)
 
 
 def _add_dead_letters(commands: Any) -> None:
@@ -321,6 +329,12 @@ def _audit_verify(values: Settings, _parsed: argparse.Namespace) -> int:
     from mainstem.commands import administration
 
     return administration.verify_audit(values)
+
+
+def _secrets_rotate(values: Settings, _parsed: argparse.Namespace) -> int:
+    from mainstem.commands import secrets
+
+    return secrets.rotate(values)
 
 
 def _schema(values: Settings, parsed: argparse.Namespace) -> int:

@@ -44,7 +44,7 @@ from mainstem.rest import audit, ids, tokens
 from mainstem.rest.tokens import Access
 from mainstem.serve import FolderLock, Part, Supervisor, free_addresses
 from mainstem.settings import Address, Settings
-from mainstem.vault import Vault, open_vault
+from mainstem.vault import Vault, note_serving, open_vault
 
 if TYPE_CHECKING:
     from mainstem.engines.postgres_control import PostgresControl
@@ -89,6 +89,8 @@ def _serve(settings: Settings) -> None:
     api, tracking = free_addresses({"--api": settings.api, "--tracking": settings.tracking})
     vault = open_vault(settings.data, settings.secret_key, settings.old_secret_keys)
     secret = prepare(settings, vault)
+    if settings.secret_key:
+        note_serving(settings.data, vault)
     open_flow(settings).close()  # makes or migrates its file before several processes want it
     parts = [
         *_public_apis(settings, api, vault),

@@ -34,6 +34,7 @@ from mainstem.errors import MainstemError, SettingsError
 
 KEY_FILE: Final = "secret.key"
 HASH_KEY_FILE: Final = "hash.key"
+SERVING_FILE: Final = "serving.keys"
 GRACE_SECONDS: Final = 60.0  # a forgotten key still opens what was read from the disk before it was forgotten
 _FORMAT: Final = b"\x01"
 _PREFIX_BYTES: Final = 5
@@ -201,6 +202,17 @@ def begin_rotation(folder: Path, vault: Vault) -> bool:
 def keep_hash_key(folder: Path, vault: Vault) -> None:
     """Write the key of the hashes under the newest master key."""
     _replace(folder / HASH_KEY_FILE, base64.b64encode(vault.sealed_hash_key()).decode() + "\n")
+
+
+def note_serving(folder: Path, vault: Vault) -> None:
+    """Write down which keys the processes of a server know that have them from the environment, by their ids."""
+    _replace(folder / SERVING_FILE, "".join(f"{each.hex()}\n" for each in sorted(vault.key_ids)))
+
+
+def has_served_with(folder: Path, vault: Vault) -> bool:
+    """Whether the last server that was started knew the newest key, and so opens what is sealed under it."""
+    path = folder / SERVING_FILE
+    return path.exists() and vault.key_id.hex() in path.read_text().split()
 
 
 def end_rotation(folder: Path) -> None:

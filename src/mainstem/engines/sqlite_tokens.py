@@ -49,7 +49,7 @@ class SqliteTokens:
             db.execute("BEGIN IMMEDIATE")  # two workers may refresh at the same time
             if not tokens.refresh_token and (kept := self._kept(db, destination_id)):
                 tokens = msgspec.structs.replace(tokens, refresh_token=kept.refresh_token)
-            sealed = self._seal(msgspec.msgpack.encode(tokens), _row(destination_id))
+            sealed = self._seal(msgspec.msgpack.encode(tokens), sealed_for(destination_id))
             db.execute("INSERT OR REPLACE INTO tokens VALUES (?, ?)", (destination_id, sealed))
             db.execute("COMMIT")
 
@@ -67,7 +67,7 @@ class SqliteTokens:
         row = db.execute(_READ, (destination_id,)).fetchone()
         if row is None:
             return None
-        return msgspec.msgpack.decode(self._unseal(row[0], _row(destination_id)), type=Tokens)
+        return msgspec.msgpack.decode(self._unseal(row[0], sealed_for(destination_id)), type=Tokens)
 
     @contextlib.contextmanager
     def _using(self, attempted: str) -> Iterator[sqlite3.Connection]:
@@ -100,6 +100,6 @@ class SqliteTokens:
             self._connection = None
 
 
-def _row(destination_id: str) -> str:
-    """What the tokens are sealed for: not the destination's row, which is sealed under its id."""
+def sealed_for(destination_id: str) -> str:
+    """What the tokens of a destination are sealed for: not the destination's row, which is sealed under its id."""
     return f"tokens of {destination_id}"

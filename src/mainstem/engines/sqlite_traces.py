@@ -116,7 +116,7 @@ class SqliteTraces:
             ids = range(newest + 1, newest + 1 + len(blocks))
             for number, (new, body) in zip(ids, blocks, strict=True):
                 db.execute("INSERT INTO keys VALUES (?, ?, ?, ?)", (number, now_ms, new.marks, new.keys))
-                db.execute("INSERT INTO blocks VALUES (?, ?)", (number, self._vault.seal(body, _row(number))))
+                db.execute("INSERT INTO blocks VALUES (?, ?)", (number, self._vault.seal(body, sealed_for(number))))
             if self._left_out:
                 db.execute("INSERT INTO gaps VALUES (?, ?, ?)", (self._failed_at_ms, now_ms, self._left_out))
         self._recover()
@@ -230,7 +230,7 @@ class SqliteTraces:
                 yield self._read(*row)
 
     def _read(self, id: int, sealed: bytes) -> KeptTrace:
-        return KeptTrace(id, from_bytes(self._decompress(self._vault.open(sealed, _row(id)))))
+        return KeptTrace(id, from_bytes(self._decompress(self._vault.open(sealed, sealed_for(id)))))
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection | None]:
@@ -271,7 +271,8 @@ def _nothing() -> Iterator[None]:
     yield None
 
 
-def _row(id: int) -> str:
+def sealed_for(id: int) -> str:
+    """What the block with this number is sealed for."""
     return f"trace {id}"
 
 

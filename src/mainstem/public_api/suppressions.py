@@ -31,7 +31,7 @@ suppressions = Table(
 )
 """`source_id` is "" on the list of the workspace; `part` is the first byte of the published hash."""
 
-_SEALED_FOR: Final = "suppressions"
+SEALED_FOR: Final = "suppressions"
 _AT_ONCE: Final = 500  # keys in one statement
 
 
@@ -47,7 +47,7 @@ def suppress(
         if key in known:
             continue
         part = user_hash(source_id or workspace_id, user_id)[0]
-        sealed = vault.seal(user_id.encode(errors="surrogatepass"), _SEALED_FOR)
+        sealed = vault.seal(user_id.encode(errors="surrogatepass"), SEALED_FOR)
         row = {"workspace_id": workspace_id, "source_id": source_id, "user_key": key, "part": part}
         db.execute(insert(suppressions).values(**row, user_id=sealed, created_at=now))
         touched.add(_published_id(source_id or workspace_id, part))
@@ -107,7 +107,7 @@ def _key(vault: Vault, workspace_id: str, source_id: str, user_id: str) -> bytes
 
 
 def _opened(vault: Vault, sealed: bytes) -> str:
-    return vault.open(sealed, _SEALED_FOR).decode(errors="surrogatepass")
+    return vault.open(sealed, SEALED_FOR).decode(errors="surrogatepass")
 
 
 def _rows(db: Connection, keys: Sequence[bytes]) -> Iterator[Row[Any]]:
