@@ -65,6 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     doctor = _command(commands, "doctor", "check folder, disk, ports, clock, versions and queues", _doctor)
     for name in ("api", "tracking"):
         _add_setting(doctor, name)
+    text = "also follow every reference of the control database; reads all of it"
+    doctor.add_argument("--deep", action="store_true", help=text)
     _command(commands, "migrate", "bring the data folder to this version", _migrate)
     _add_tokens(commands)
     _add_users(commands)
@@ -275,10 +277,10 @@ def _serve(values: Settings, _parsed: argparse.Namespace) -> int:
     return app.serve(values)
 
 
-def _doctor(values: Settings, _parsed: argparse.Namespace) -> int:
+def _doctor(values: Settings, parsed: argparse.Namespace) -> int:
     from mainstem.commands import doctor
 
-    return doctor.run(values)
+    return doctor.run(values, is_deep=parsed.deep)
 
 
 def _migrate(values: Settings, _parsed: argparse.Namespace) -> int:

@@ -86,6 +86,18 @@ def test_the_doctor_finds_a_fresh_folder_well(folder: Path, capsys: pytest.Captu
     assert "postgres, duckdb can be connected to" in report
 
 
+def test_the_deep_doctor_names_rows_that_lead_nowhere(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(folder, "doctor", "--deep") == 0
+    assert "ok    references" in capsys.readouterr().out
+    with databases.control(folder).transaction(writes=True) as db:
+        db.execute(text("INSERT INTO write_keys (write_key, source_id) VALUES ('w', 'nobody')"))
+    assert run(folder, "doctor") == 0
+    assert run(folder, "doctor", "--deep") == 1
+    report = capsys.readouterr().out
+    assert "fail  references    write_keys 1: source_id names nobody, which is not there" in report
+    assert "fail  references    1 rows name what is not there" in report
+
+
 def test_the_doctor_names_what_brings_the_drivers_of_warehouses(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

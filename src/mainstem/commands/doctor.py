@@ -26,6 +26,7 @@ from mainstem.warehouses.base import is_installed
 
 LOW_DISK_BYTES: Final = 1024**3
 LONG_QUEUE: Final = 100_000
+SHOWN_ORPHANS: Final = 50
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -36,10 +37,10 @@ class Finding(msgspec.Struct, frozen=True):
     text: str
 
 
-def run(settings: Settings) -> int:
-    """Print every finding; 1 when one of them is a failure."""
+def run(settings: Settings, *, is_deep: bool = False) -> int:
+    """Print every finding; 1 when one of them is a failure. A deep one walks all references too."""
     failed = False
-    for check in CHECKS:
+    for check in (*CHECKS, *DEEP_CHECKS) if is_deep else CHECKS:
         for finding in _found(check, settings):
             sys.stdout.write(f"{finding.state:<5} {finding.subject:<13} {finding.text}\n")
             failed |= finding.state == "fail"
@@ -135,6 +136,22 @@ def audit_trail(settings: Settings) -> Iterator[Finding]:
     yield Finding("fail" if broken else "ok", "audit trail", broken or f"{rows} rows, whole")
 
 
+def references(settings: Settings) -> Iterator[Finding]:
+    """Every row of the control database names what is there."""
+    if not app.is_started(settings):
+        return
+    from mainstem.public_api import orphans  # brings every family along
+
+    with contextlib.closing(app.open_control(settings)) as control, control.transaction(writes=False) as db:
+        found = list(orphans.find(db))
+    for orphan in found[:SHOWN_ORPHANS]:
+        yield Finding("fail", "references", str(orphan))
+    if found:
+        yield Finding("fail", "references", f"{len(found)} rows name what is not there")
+    else:
+        yield Finding("ok", "references", f"{len(orphans.REFERENCES)} kinds, all of them lead somewhere")
+
+
 def queues(settings: Settings) -> Iterator[Finding]:
     """How much waits."""
     if not app.is_started(settings):
@@ -172,3 +189,4 @@ def warehouse_drivers(_settings: Settings) -> Iterator[Finding]:
 
 
 CHECKS: Final = (versions, folder, database, disk, ports, clock, audit_trail, queues, past, warehouse_drivers)
+DEEP_CHECKS: Final = (references,)
