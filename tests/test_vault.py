@@ -92,7 +92,7 @@ def test_a_process_seals_under_a_new_key_as_soon_as_it_is_in_the_file(tmp_path: 
     assert not begin_rotation(tmp_path, running), "one that is under way goes on with its key"
     assert running.key_id != before
     sealed = running.seal(b"x", "row")
-    end_rotation(tmp_path)
+    end_rotation(tmp_path, running)
     anew = open_vault(tmp_path, "")
     assert anew.open(sealed, "row") == b"x"
     assert anew.keyed_hash(b"token") == running.keyed_hash(b"token")
@@ -103,7 +103,7 @@ def test_a_forgotten_key_opens_for_a_while_and_then_no_more(tmp_path: Path, monk
     old = running.seal(b"x", "row")
     begin_rotation(tmp_path, running)
     running.seal(b"", "")
-    end_rotation(tmp_path)
+    end_rotation(tmp_path, running)
     running.seal(b"", "")
     assert running.open(old, "row") == b"x"
     later = vault.time.monotonic() + GRACE_SECONDS + 1

@@ -215,8 +215,9 @@ def has_served_with(folder: Path, vault: Vault) -> bool:
     return path.exists() and vault.key_id.hex() in path.read_text().split()
 
 
-def end_rotation(folder: Path) -> None:
-    """Forget every key but the newest. Nothing may be sealed under them any more."""
+def end_rotation(folder: Path, vault: Vault) -> None:
+    """Forget every key in the file but the newest. Nothing else may be sealed under them any more."""
+    keep_hash_key(folder, vault)
     file = KeyFile(folder)
     file.write(file.read()[:1])
 

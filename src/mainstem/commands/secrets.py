@@ -53,10 +53,11 @@ def rotate(settings: Settings) -> int:
         vault = open_vault(settings.data, settings.secret_key, settings.old_secret_keys)
         _check(settings, vault)
         _begin(settings, vault)
-        keep_hash_key(settings.data, vault)
         resealed = _everything(settings, vault)
-        if not settings.secret_key:
-            end_rotation(settings.data)
+        if settings.secret_key:
+            keep_hash_key(settings.data, vault)
+        else:
+            end_rotation(settings.data, vault)
         _record(settings)
     sys.stdout.write(f"{resealed} values are sealed under the new key. ")
     if settings.secret_key:
