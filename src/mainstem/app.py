@@ -37,9 +37,10 @@ from mainstem.engines.sqlite_traces import SqliteTraces
 from mainstem.errors import MainstemError, SettingsError
 from mainstem.mail import Mailer, read_server
 from mainstem.model.snapshot import DestinationConfig, LiveSnapshot, SnapshotStore
-from mainstem.public_api import labels, reference, workspaces
+from mainstem.public_api import labels, reference, scanner_keys, workspaces
 from mainstem.public_api.http import PublicApi
 from mainstem.public_api.oauth import OAuthPages
+from mainstem.public_api.secret_scanning import SecretScanning
 from mainstem.rest import audit, ids, tokens
 from mainstem.rest.tokens import Access
 from mainstem.serve import FolderLock, Part, Supervisor, free_addresses
@@ -86,6 +87,7 @@ def _serve(settings: Settings) -> None:
     public_api.check_overrides(settings)
     public_api.check_features(settings)
     oauth.read_clients(settings.oauth_clients)  # what is wrong there must not end one process again and again
+    scanner_keys.open_keys(settings.secret_scanning, settings.secret_scanning_keys)
     api, tracking = free_addresses({"--api": settings.api, "--tracking": settings.tracking})
     vault = open_vault(settings.data, settings.secret_key, settings.old_secret_keys)
     secret = prepare(settings, vault)
@@ -222,7 +224,10 @@ def run_public_api(
         control, vault, oauth.read_clients(settings.oauth_clients), kept, utc_now,
         base_url=settings.public_api_url, has_tls=settings.tls_cert is not None,
     )  # fmt: skip
-    pages = (reference.page, authorization.page)
+    pages = [reference.page, authorization.page]
+    keys = scanner_keys.open_keys(settings.secret_scanning, settings.secret_scanning_keys)
+    if keys is not None:
+        pages.append(SecretScanning(control, vault, keys, clock(settings), send, windows).page)
     app = PublicApi(dispatcher, max_request_bytes=settings.max_request_bytes, pages=pages)
     asyncio.run(_serve_http(settings, address, app, Interfaces.ASGINL, stop))
     if mailer is not None:

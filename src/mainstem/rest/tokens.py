@@ -11,6 +11,7 @@ import enum
 import hmac
 import secrets
 import zlib
+from collections.abc import Collection
 from typing import Final
 
 import msgspec
@@ -21,6 +22,9 @@ from mainstem.rest.rows import Moment, metadata
 from mainstem.vault import Vault
 
 PREFIX: Final = "mst_"
+_CHECK_LENGTH: Final = 6
+LENGTH: Final = len(PREFIX) + 43 + _CHECK_LENGTH
+_AT_ONCE: Final = 500  # hashes in one statement
 _BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 tokens = Table(
@@ -72,6 +76,12 @@ def checksum(body: str) -> str:
     return digits
 
 
+def is_well_formed(secret: str) -> bool:
+    """Whether a text has the form of a token, checksum included."""
+    body, check = secret[len(PREFIX) : -_CHECK_LENGTH], secret[-_CHECK_LENGTH:]
+    return len(secret) == LENGTH and secret.startswith(PREFIX) and checksum(body) == check
+
+
 def create(
     db: Connection,
     vault: Vault,
@@ -97,6 +107,16 @@ def find_active(db: Connection, vault: Vault, secret: str) -> Token | None:
     if row is None or not hmac.compare_digest(row.hash, wanted):
         return None
     return _token(row)
+
+
+def find_all(db: Connection, vault: Vault, secrets: Collection[str]) -> dict[str, Token]:
+    """The tokens with these secrets, revoked ones too, by secret; the unknown are left out."""
+    by_hash = {vault.keyed_hash(secret.encode(errors="surrogatepass")): secret for secret in secrets}
+    hashes, found = list(by_hash), {}
+    for start in range(0, len(hashes), _AT_ONCE):
+        for row in db.execute(select(tokens).where(tokens.c.hash.in_(hashes[start : start + _AT_ONCE]))):
+            found[by_hash[row.hash]] = _token(row)
+    return found
 
 
 def listed(db: Connection) -> list[Token]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, Select, or_, select
 
 from mainstem.errors import Conflict
 from mainstem.rest.grants import grants, group_members, users
@@ -26,10 +27,18 @@ def keeping_one(db: Connection, workspace_id: str) -> Iterator[None]:
         raise Conflict(f"The last {OWNER.name} can be neither removed nor demoted; make another one first.")
 
 
+def addresses(db: Connection, workspace_id: str) -> list[str]:
+    """Where the owners of a workspace are written to."""
+    return list(db.scalars(_owners(workspace_id).with_only_columns(users.c.email).order_by(users.c.seq)))
+
+
 def _has_one(db: Connection, workspace_id: str) -> bool:
+    return db.execute(_owners(workspace_id).limit(1)).first() is not None
+
+
+def _owners(workspace_id: str) -> Select[Any]:
     owning = select(grants.c.subject_id).where(grants.c.workspace_id == workspace_id, grants.c.role_id == OWNER.id)
     by_group = select(group_members.c.member_id).where(group_members.c.group_id.in_(owning))
-    found = select(users.c.id).where(
+    return select(users.c.id).where(
         users.c.workspace_id == workspace_id, or_(users.c.id.in_(owning), users.c.id.in_(by_group))
     )
-    return db.execute(found.limit(1)).first() is not None
