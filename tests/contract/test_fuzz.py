@@ -33,6 +33,7 @@ from mainstem.public_api.http import PublicApi
 from public_api.actions import SYNC, installed, new_mailer
 from public_api.client import Api
 from public_api.connections import new_database, new_model
+from public_api.iam.people import new_group, new_user, permission
 from public_api.warehousing import POSTGRES, new_credential, new_warehouse
 
 OPERATIONS = sorted(record.id for family in FAMILIES for record in family.operations)
@@ -64,6 +65,8 @@ MEANINGFUL: Mapping[str, Sequence[Any]] = {
     "schedule": [{"times": [{"hourOfDay": 7, "enabled": True}], "timezone": "America/Vancouver"}],
     "collection": ["pages", "unheard_of"],
     "property": ["name", "context_ip"],
+    "email": ["ann@x.example", "Bob@x.example"],
+    "emails": [["owner@localhost"], ["OWNER@localhost", "ann@x.example"], []],
     "key": ["environment"],
     "value": ["dev", "prod", "qa"],
     "if": ['type = "track"', "all", 'event = "A" and !contains(properties.x, "y")', "type ="],
@@ -139,6 +142,7 @@ class Instance:
         self._inserted: dict[str, Any] = {}
         self._mailer = self._subscription = ""
         self._warehouse = self._credential = "none"
+        self._user = self._group = "none"
         self._space = self._space_filter = self._profiles_warehouse = self._database = self._model = "none"
 
     def existing(self, path: str) -> dict[str, Sequence[Any]]:
@@ -151,6 +155,7 @@ class Instance:
         self._make_warehouse()
         self._make_in_space()
         self._make_model()
+        self._make_people()
         source, destination = self._source["id"], self._destination["id"]
         inserted = (self._inserted["id"], self._inserted["id"].partition("_")[2])
         return {
@@ -171,6 +176,10 @@ class Instance:
             "integrationId": [self._space if of_spaces else self._mailer],
             "warehouseId": [self._warehouse, self._profiles_warehouse],
             "credentialId": [self._credential],
+            "userId": [self._user],
+            "userIds": [[self._user], [""]],
+            "userGroupId": [self._group],
+            "permissions": [[permission(self.api, "Source Admin")], []],
             "forwardingViolationsTo": [source],
             "forwardingBlockedEventsTo": [source],
         }
@@ -246,6 +255,14 @@ class Instance:
             self._database = new_database(self.api, f"rows-{self._made}")
         if self.api.get(f"/reverse-etl-models/{self._model}").status == 404:
             self._model = new_model(self.api, self._database)
+
+    def _make_people(self) -> None:
+        """A user and a group, as far as they are gone."""
+        if self.api.get(f"/users/{self._user}").status == 404:
+            self._made += 1
+            self._user = new_user(self.api, f"user-{self._made}@x.example")
+        if self.api.get(f"/groups/{self._group}").status == 404:
+            self._group = new_group(self.api)
 
     def _new_function(self, kind: str) -> dict[str, Any]:
         body = {"displayName": "Made", "code": "async function onPage(event) {}", "resourceType": kind}
