@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     serve = _command(commands, "serve", "start everything and keep it running", _serve)
     for name in Settings.__struct_fields__:
-        if name not in {"data", "database"} and name not in settings.ENVIRONMENT_ONLY:
+        if name not in {"data", "database", "workspace"} and name not in settings.ENVIRONMENT_ONLY:
             _add_setting(serve, name)
     doctor = _command(commands, "doctor", "check folder, disk, ports, clock, versions and queues", _doctor)
     for name in ("api", "tracking"):
@@ -78,18 +78,21 @@ def _parser() -> argparse.ArgumentParser:
     _add_schema(commands)
     _add_suppressions(commands)
     _add_traces(commands)
+    _add_workspaces(commands)
     return parser
 
 
 Command = Callable[[Settings, argparse.Namespace], int]
 
 
-def _command(commands: Any, name: str, help: str, run: Command) -> argparse.ArgumentParser:
+def _command(
+    commands: Any, name: str, help: str, run: Command, *, at_workspace: bool = False
+) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
         name, help=help, description=help[:1].upper() + help[1:] + "."
     )
     parser.set_defaults(run=run)
-    for name in ("data", "database"):
+    for name in ("data", "database", *(["workspace"] if at_workspace else [])):
         _add_setting(parser, name)
     return parser
 
@@ -107,13 +110,15 @@ def _add_tokens(commands: Any) -> None:
     group = commands.add_parser("token", help="create, list or revoke access tokens").add_subparsers(
         required=True, metavar="COMMAND"
     )
-    create = _command(group, "create", "make an access token and print its secret, this once", _token_create)
+    create = _command(
+        group, "create", "make an access token and print its secret, this once", _token_create, at_workspace=True
+    )
     create.add_argument("--description", required=True, help="what the token is for")
     create.add_argument("--access", choices=["owner", "member"], help="what it may do at most")
     create.add_argument("--user", default="", metavar="EMAIL", help="let it do what this user may")
     _add_roles(create)
-    _command(group, "list", "list access tokens and what they may do", _token_list)
-    revoke = _command(group, "revoke", "revoke an access token for good", _token_revoke)
+    _command(group, "list", "list access tokens and what they may do", _token_list, at_workspace=True)
+    revoke = _command(group, "revoke", "revoke an access token for good", _token_revoke, at_workspace=True)
     revoke.add_argument("id", help="the token's id, as `mainstem token list` prints it")
 
 
@@ -128,13 +133,15 @@ def _add_users(commands: Any) -> None:
     group = commands.add_parser("user", help="invite people, let them in, or list them").add_subparsers(
         required=True, metavar="COMMAND"
     )
-    invite = _command(group, "invite", "invite somebody and print the token that accepts", _user_invite)
+    invite = _command(
+        group, "invite", "invite somebody and print the token that accepts", _user_invite, at_workspace=True
+    )
     invite.add_argument("email", metavar="EMAIL", help="who is invited")
     _add_roles(invite)
-    accept = _command(group, "accept", "make an invited person a user", _user_accept)
+    accept = _command(group, "accept", "make an invited person a user", _user_accept, at_workspace=True)
     accept.add_argument("named", metavar="EMAIL|TOKEN", help="the address that was invited, or the invite's token")
     accept.add_argument("--name", default="", help="the person's name [the address up to the @]")
-    _command(group, "list", "list users and pending invites with their roles", _user_list)
+    _command(group, "list", "list users and pending invites with their roles", _user_list, at_workspace=True)
 
 
 def _add_audit(commands: Any) -> None:
@@ -173,21 +180,39 @@ def _add_functions(commands: Any) -> None:
     group = commands.add_parser("function", help="list, try and watch functions").add_subparsers(
         required=True, metavar="COMMAND"
     )
-    _command(group, "list", "list functions, oldest first", _function_list)
-    test = _command(group, "test", "run the newest code of a function on an event, in the sandbox", _function_test)
+    _command(group, "list", "list functions, oldest first", _function_list, at_workspace=True)
+    test = _command(
+        group,
+        "test",
+        "run the newest code of a function on an event, in the sandbox",
+        _function_test,
+        at_workspace=True,
+    )
     test.add_argument("id", help="the function's id, as `mainstem function list` prints it")
     test.add_argument("--event", required=True, metavar="FILE", help="an event, or an array of them; - for stdin")
     test.add_argument("--setting", action="append", default=[], metavar="NAME=VALUE", help="a value of a setting")
     test.add_argument("--handler", default="", help="the handler to call; by default that of the event's type")
     for name in ("allow_private", "packages"):
         _add_setting(test, name)
-    logs = _command(group, "logs", "show what a function wrote to the console, and how it failed", _function_logs)
+    logs = _command(
+        group,
+        "logs",
+        "show what a function wrote to the console, and how it failed",
+        _function_logs,
+        at_workspace=True,
+    )
     logs.add_argument("id", help="the function's id")
     logs.add_argument("--follow", action="store_true", help="go on with what comes")
 
 
 def _add_schema(commands: Any) -> None:
-    schema = _command(commands, "schema", "show what a source was seen to send, or switch some of it off", _schema)
+    schema = _command(
+        commands,
+        "schema",
+        "show what a source was seen to send, or switch some of it off",
+        _schema,
+        at_workspace=True,
+    )
     schema.add_argument("source", help="the id or slug of the source")
     schema.add_argument("--type", help="track, identify, page, screen or group [track; of traits: identify]")
     schema.add_argument("--event", metavar="NAME", help="an event: its properties and their types, or its switch")
@@ -206,7 +231,7 @@ def _add_suppressions(commands: Any) -> None:
         ("remove", "let events of these users in again"),
         ("list", "list suppressed users, oldest first"),
     ):
-        parser = _command(group, name, sentence, _suppress)
+        parser = _command(group, name, sentence, _suppress, at_workspace=True)
         where = "at this source only: its id or slug" + (" [in the whole workspace]" if name != "list" else "")
         parser.add_argument("--source", default="", metavar="SOURCE", help=where)
         if name != "list":
@@ -227,7 +252,13 @@ def _add_destinations(commands: Any) -> None:
         parser = _command(group, name, sentence, _destinations)
         _add_setting(parser, "packages")
         parser.set_defaults(action=name)
-    presets = _command(group, "presets", "show the presets of a destination, or make subscriptions of them", _presets)
+    presets = _command(
+        group,
+        "presets",
+        "show the presets of a destination, or make subscriptions of them",
+        _presets,
+        at_workspace=True,
+    )
     _add_setting(presets, "packages")
     presets.add_argument("id", metavar="DESTINATION_ID", help="the destination's id")
     presets.add_argument("--create", action="store_true", help="make those that are not there, disabled")
@@ -266,6 +297,31 @@ def _add_traces(commands: Any) -> None:
         help_text = f"with --dry-run: compare with this {what} in place"
         replay.add_argument(f"--{name}", type=Path, default=None, metavar="FILE", help=help_text)
     replay.add_argument("--json", action="store_true", help="with --dry-run: one JSON object")
+
+
+def _add_workspaces(commands: Any) -> None:
+    group = commands.add_parser("workspace", help="keep workspaces as files, copy them, or make new ones")
+    group = group.add_subparsers(required=True, metavar="COMMAND")
+    _command(group, "list", "list the workspaces of the instance", _workspace_list)
+    create = _command(group, "create", "make a workspace and print the token of its owner", _workspace_create)
+    create.add_argument("name", metavar="NAME", help="what it is called")
+    create.add_argument("--slug", default="", help="its name in URLs and commands [made of the name]")
+    create.add_argument("--owner", default="owner@localhost", metavar="EMAIL", help="its owner [owner@localhost]")
+    export = _command(group, "export", "write a whole workspace as a file", _workspace_export, at_workspace=True)
+    export.add_argument("--format", choices=["json", "terraform"], default="json", help="[json]")
+    out = "a file, or for Terraform a folder [standard output]"
+    export.add_argument("--out", type=Path, default=None, metavar="FILE|DIR", help=out)
+    take = _command(group, "import", "bring a workspace to what a file says", _workspace_import, at_workspace=True)
+    take.add_argument("file", type=Path, metavar="FILE", help="what `export` or `pull` wrote")
+    take.add_argument(
+        "--plan", action="store_true", help="only say what would change; exit code 2 when something would"
+    )
+    take.add_argument("--yes", action="store_true", help="apply without asking")
+    take.add_argument("--prune", action="store_true", help="delete what the file does not have")
+    take.add_argument("--secrets", type=Path, default=None, metavar="FILE", help="JSON: secrets by their names")
+    pull = _command(group, "pull", "read a workspace from another server into a file", _workspace_pull)
+    pull.add_argument("--url", required=True, help="the other server's Public API; its token is MAINSTEM_PULL_TOKEN")
+    pull.add_argument("--out", type=Path, default=None, metavar="FILE", help="[standard output]")
 
 
 # Commands import what they need when they run, so that `mainstem --help` answers at once.
@@ -415,6 +471,38 @@ def _replay(values: Settings, parsed: argparse.Namespace) -> int:
         filter=parsed.filter, transformation=parsed.transformation, function=parsed.function, is_json=parsed.json,
     )  # fmt: skip
     return traces.replay(values, options)
+
+
+def _workspace_list(values: Settings, _parsed: argparse.Namespace) -> int:
+    from mainstem.commands import workspaces
+
+    return workspaces.show_all(values)
+
+
+def _workspace_create(values: Settings, parsed: argparse.Namespace) -> int:
+    from mainstem.commands import workspaces
+
+    return workspaces.create(values, parsed.name, parsed.slug, parsed.owner)
+
+
+def _workspace_export(values: Settings, parsed: argparse.Namespace) -> int:
+    from mainstem.commands import workspaces
+
+    return workspaces.export(values, parsed.format, parsed.out)
+
+
+def _workspace_import(values: Settings, parsed: argparse.Namespace) -> int:
+    from mainstem.commands import workspaces
+
+    return workspaces.import_file(
+        values, parsed.file, is_plan=parsed.plan, is_sure=parsed.yes, prune=parsed.prune, secrets=parsed.secrets
+    )
+
+
+def _workspace_pull(values: Settings, parsed: argparse.Namespace) -> int:
+    from mainstem.commands import workspaces
+
+    return workspaces.pull(values, parsed.url, parsed.out)
 
 
 if __name__ == "__main__":

@@ -36,12 +36,14 @@ from mainstem.engines.sqlite_traces import FILE as TRACES_FILE
 from mainstem.engines.sqlite_traces import SqliteTraces
 from mainstem.errors import MainstemError, SettingsError
 from mainstem.mail import Mailer, read_server
+from mainstem.model.ports import LearnedSchemas
 from mainstem.model.snapshot import DestinationConfig, LiveSnapshot, SnapshotStore
 from mainstem.public_api import labels, reference, scanner_keys, workspaces
 from mainstem.public_api.http import PublicApi
 from mainstem.public_api.oauth import OAuthPages
 from mainstem.public_api.secret_scanning import SecretScanning
 from mainstem.rest import audit, ids, tokens
+from mainstem.rest.dispatch import Dispatcher
 from mainstem.rest.tokens import Access
 from mainstem.serve import FolderLock, Part, Supervisor, free_addresses
 from mainstem.settings import Address, Settings
@@ -205,6 +207,19 @@ def open_snapshot_store(settings: Settings, vault: Vault) -> SnapshotStore:
     from mainstem.engines.postgres_snapshot import PostgresSnapshotStore  # only where it is wanted
 
     return PostgresSnapshotStore(settings.database.text, vault.open)
+
+
+def operations(settings: Settings, database: SqliteControl | PostgresControl, vault: Vault) -> Dispatcher:
+    """The operations of the Public API for who runs them at the terminal."""
+    flow = open_flow(settings)
+    catalogue.use(settings.packages_folder)
+    kept = SqliteTokens(settings.data, vault.seal, vault.open)
+    return public_api.build(settings, database, vault, flow.outcomes, clock(settings), kept, flow.learned)
+
+
+def learned(settings: Settings) -> LearnedSchemas:
+    """What sources were seen to send."""
+    return open_flow(settings).learned
 
 
 def run_public_api(

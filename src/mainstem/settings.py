@@ -88,6 +88,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "default: a file in the data folder."
         ),
     ] = None
+    workspace: Annotated[
+        str, Meta(description="Slug of the workspace that a command works on; needed where there are several.")
+    ] = ""
     api: Annotated[Address, Meta(description="HOST:PORT of the Public API.")] = Address("127.0.0.1", 8080)
     tracking: Annotated[Address, Meta(description="HOST:PORT of the Tracking API.")] = Address("127.0.0.1", 8090)
     api_workers: Annotated[
@@ -217,7 +220,7 @@ METAVARS: Final = {
     "strict_write_keys": "on|off", "packages": "DIR", "divert_to": "URL",
     "secret_scanning": "github|URL", "secret_scanning_keys": "FILE",
     "oauth_clients": "FILE", "public_api_url": "URL", "mail_from": "NAME@HOST",
-    "rate_limit_overrides": "NAME=N,…", "public_tracking_url": "URL", "seed": "WORD", "clock": "TIME",
+    "rate_limit_overrides": "NAME=N,…", "public_tracking_url": "URL", "seed": "WORD", "clock": "TIME", "workspace": "SLUG",
 }  # fmt: skip
 # flags show in the process list
 ENVIRONMENT_ONLY: Final = frozenset({"owner_token", "secret_key", "old_secret_keys", "smtp_url"})

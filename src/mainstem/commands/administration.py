@@ -17,6 +17,7 @@ from mainstem import app
 from mainstem.commands import deadletter
 from mainstem.errors import SettingsError
 from mainstem.public_api import workspaces
+from mainstem.public_api.workspaces import Workspace
 from mainstem.rest import audit
 from mainstem.settings import Settings
 from mainstem.vault import Vault, open_vault
@@ -34,8 +35,10 @@ class Open(msgspec.Struct, frozen=True):
 
 def verify_audit(settings: Settings) -> int:
     """Walk the audit trail; exit code 1 when it was tampered with."""
-    with opened(settings, writes=False) as folder:
-        rows, broken = audit.verify(folder.db, folder.vault)
+    demand_started(settings)
+    vault = open_vault(settings.data, settings.secret_key)
+    with closing(app.open_control(settings)) as control, control.transaction(writes=False) as db:
+        rows, broken = audit.verify(db, vault)
     if broken:
         sys.stderr.write(f"mainstem: the audit trail is broken after {rows} good rows: {broken}\n")
         return 1
@@ -51,13 +54,24 @@ def dead_letters(settings: Settings, action: str, ids: Sequence[int], every: boo
 
 @contextmanager
 def opened(settings: Settings, *, writes: bool) -> Iterator[Open]:
-    """The data folder in a transaction. Raises SettingsError when it holds no mainstem yet."""
+    """The data folder in a transaction, at the workspace that the settings name. Raises SettingsError when it holds
+    no mainstem yet, or several workspaces and none is named."""
     demand_started(settings)
     vault = open_vault(settings.data, settings.secret_key, settings.old_secret_keys)
     with closing(app.open_control(settings)) as control, control.transaction(writes=writes) as db:
-        workspace = workspaces.find_first(db)
-        assert workspace is not None, "a data folder has a workspace from its first start on"
-        yield Open(db, vault, workspace.id)
+        yield Open(db, vault, chosen(db, settings.workspace).id)
+
+
+def chosen(db: Connection, slug: str) -> Workspace:
+    """The workspace with this slug, or the only one. Raises SettingsError that lists them otherwise."""
+    there = workspaces.listed(db)
+    found = [each for each in there if slug in (each.slug, "")]
+    if len(found) == 1:
+        return found[0]
+    slugs = ", ".join(each.slug for each in there) or "none; start it with `mainstem serve`"
+    if slug:
+        raise SettingsError(f"--workspace: there is no workspace {slug}; there are: {slugs}")
+    raise SettingsError(f"--workspace SLUG is needed; the workspaces are: {slugs}")
 
 
 def demand_started(settings: Settings) -> None:

@@ -57,9 +57,14 @@ def create(db: Connection, name: str, slug: str, owner_email: str, now: dt.datet
 
 
 def find_first(db: Connection) -> Workspace | None:
-    """The workspace of this instance; None before the first start."""
-    row = db.execute(select(workspaces).order_by(workspaces.c.seq).limit(1)).one_or_none()
-    return None if row is None else Workspace(id=row.id, slug=row.slug, name=row.name)
+    """The oldest workspace of this instance; None before the first start."""
+    return next(iter(listed(db)), None)
+
+
+def listed(db: Connection) -> list[Workspace]:
+    """The workspaces of this instance, oldest first."""
+    found = db.execute(select(workspaces).order_by(workspaces.c.seq)).all()
+    return [Workspace(id=row.id, slug=row.slug, name=row.name) for row in found]
 
 
 def name_of(db: Connection, workspace_id: str) -> str:
