@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from mainstem.engines.shared_windows import SharedWindows
-from mainstem.rest.limits import Limiter, per_minute
+from mainstem.rest.limits import Limiter, LocalWindows, per_minute
 
 NOW = 1_700_000_000.0
 
@@ -35,6 +35,12 @@ def test_a_clock_set_back_begins_a_window() -> None:
     windows = SharedWindows()
     windows.count("t", "a", NOW, 60)
     assert windows.count("t", "a", NOW - 100, 60) == (NOW - 100, 1)
+
+
+def test_a_request_that_was_overtaken_on_its_way_belongs_to_the_window() -> None:
+    for windows in (SharedWindows(), LocalWindows()):
+        windows.count("t", "a", NOW, 60)
+        assert windows.count("t", "a", NOW - 0.5, 60) == (NOW, 2)
 
 
 def test_a_process_that_dies_while_it_counts_holds_up_nobody() -> None:

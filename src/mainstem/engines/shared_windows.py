@@ -19,6 +19,7 @@ from typing import Final
 _SLOT: Final = struct.Struct("<16sdI4x")  # whose it is, when the window began (Unix seconds), requests since
 _SLOTS: Final = 65_536  # 2 MiB; a slot for each token and operation in use
 _LOOKED_AT: Final = 16  # slots that a key may lie in; the stalest is given away when all are taken
+_OVERTAKEN_SECONDS: Final = 10.0  # as in rest.limits
 _MOST: Final = 2**32 - 1
 
 
@@ -37,7 +38,8 @@ class SharedWindows:
         key = hashlib.blake2b(f"{token_id}\0{operation_id}".encode(), digest_size=16).digest()
         with self._alone():
             place, start, consumed = self._find(key)
-            if not consumed or now - start >= window_seconds or now < start:
+            is_set_back = now < start - _OVERTAKEN_SECONDS
+            if not consumed or now - start >= window_seconds or is_set_back:
                 start, consumed = now, 0
             consumed = min(consumed + 1, _MOST)
             _SLOT.pack_into(self._table, place, key, start, consumed)

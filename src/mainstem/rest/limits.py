@@ -18,6 +18,7 @@ import msgspec
 from mainstem.errors import TooManyRequests
 
 WINDOW_SECONDS: Final = 60
+OVERTAKEN_SECONDS: Final = 10.0  # at most, that one request looks at the clock before another and counts after it
 _LONGEST_SECONDS: Final = 86_400  # no limit counts for longer than a day
 _MANY_WINDOWS: Final = 100_000
 
@@ -51,6 +52,12 @@ class Usage(msgspec.Struct, frozen=True):
         }
 
 
+def is_over(start: float, now: float, window_seconds: int) -> bool:
+    """Whether a window that began at `start` has ended at `now`, or the clock was set back behind it. A request that
+    looked at the clock a moment before the one that began the window belongs to it."""
+    return now - start >= window_seconds or now < start - OVERTAKEN_SECONDS
+
+
 class Windows(Protocol):
     """Where requests are counted. Safe to call from several threads."""
 
@@ -71,7 +78,7 @@ class LocalWindows:
         key = (token_id, operation_id)
         with self._lock:
             start, consumed = self._windows.get(key, (now, 0))
-            if now - start >= window_seconds or now < start:
+            if is_over(start, now, window_seconds):
                 start, consumed = now, 0
             consumed += 1
             self._windows[key] = (start, consumed)
