@@ -103,6 +103,7 @@ def test_a_schema_comes_back_as_it_was_sent_key_for_key(api: Api, url: str) -> N
         "jsonSchema": EDITED,
         "createdAt": "2026-03-10T12:00:00.000Z",
         "updatedAt": "2026-03-10T12:00:00.000Z",
+        "deprecatedAt": "0001-01-01T00:00:00.000Z",
     }
     assert json.dumps(listed["jsonSchema"]) == json.dumps(EDITED)
 

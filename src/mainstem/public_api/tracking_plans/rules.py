@@ -38,6 +38,7 @@ MAX_RULES_OF_CALL: Final = 200
 MAX_SCHEMA_CHARACTERS: Final = 16 * 1024 * 1024
 """Of all the schemas of a plan together (judgement: an import of rules is documented with at most 15 MB)."""
 MAX_FAULTS: Final = 50
+NOT_DEPRECATED: Final = "0001-01-01T00:00:00.000Z"
 _EXACT: Final = 2**53
 
 Key = Annotated[str, Meta(max_length=1024)]
@@ -108,13 +109,15 @@ class RemoveRulesInput(Wire, frozen=True):
 
 
 class Rule(Wire, frozen=True):
-    """A rule on the wire; whole versions are whole numbers."""
+    """A rule on the wire; whole versions are whole numbers. Rules cannot be deprecated: `deprecated_at` is always
+    what Segment sends for a rule that is not (Source: replies in the tests of its Terraform provider)."""
 
     type: str
     json_schema: msgspec.Raw
     version: int | float
     created_at: str
     updated_at: str
+    deprecated_at: str = NOT_DEPRECATED
     key: str | Unset = UNSET
 
 
