@@ -120,6 +120,9 @@ def _add_tokens(commands: Any) -> None:
     _command(group, "list", "list access tokens and what they may do", _token_list, at_workspace=True)
     revoke = _command(group, "revoke", "revoke an access token for good", _token_revoke, at_workspace=True)
     revoke.add_argument("id", help="the token's id, as `mainstem token list` prints it")
+    scan = _command(group, "scan", "find live access tokens in files and in git histories", _token_scan)
+    scan.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a file, a folder or a git repository")
+    scan.add_argument("--revoke", action="store_true", help="revoke what is found, without asking")
 
 
 def _add_roles(parser: argparse.ArgumentParser) -> None:
@@ -363,6 +366,12 @@ def _token_revoke(values: Settings, parsed: argparse.Namespace) -> int:
     from mainstem.commands import tokens
 
     return tokens.revoke(values, parsed.id)
+
+
+def _token_scan(values: Settings, parsed: argparse.Namespace) -> int:
+    from mainstem.commands import scan
+
+    return scan.run(values, parsed.paths, revoke=parsed.revoke, ask=scan.asked)
 
 
 def _user_invite(values: Settings, parsed: argparse.Namespace) -> int:

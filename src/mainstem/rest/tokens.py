@@ -119,6 +119,11 @@ def find_all(db: Connection, vault: Vault, secrets: Collection[str]) -> dict[str
     return found
 
 
+def by_hash(db: Connection) -> dict[bytes, Token]:
+    """Every token, revoked ones too, by the hash of its secret."""
+    return {row.hash: _token(row) for row in db.execute(select(tokens))}
+
+
 def listed(db: Connection) -> list[Token]:
     """Every token, revoked ones too, oldest first."""
     return [_token(row) for row in db.execute(select(tokens).order_by(tokens.c.seq))]
