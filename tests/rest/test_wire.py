@@ -125,6 +125,11 @@ def test_a_number_beyond_every_float_is_refused_by_name() -> None:
         decode({"number": 10**400}, Everything)
 
 
+def test_a_whole_number_may_be_written_with_a_point() -> None:
+    assert decode({"slug": "a", "enabled": True, "count": 3.0}, Outer).count == 3
+    assert faults({"slug": "a", "enabled": True, "count": 1e300}) == [("count", '"count" must be a safe number')]
+
+
 VALUES = st.recursive(
     st.none()
     | st.booleans()

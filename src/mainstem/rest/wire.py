@@ -26,6 +26,7 @@ Faults = list[tuple[str, str]]
 Shape = TypeVar("Shape")
 Value = TypeVar("Value")
 _NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
+_MAX_SAFE: Final = 2.0**53 - 1  # beyond it floats skip integers
 _PLACE: Final = re.compile(r" - at `\$\.?([^`]*)`$")
 
 
@@ -52,10 +53,24 @@ def decode(value: Any, shape: type[Shape], *, text: bool = False) -> Shape:
     Raises InputInvalid with one fault for each offending field."""
     try:
         return msgspec.convert(value, shape, strict=not text, dec_hook=_read)
-    except msgspec.ValidationError as error:
+    except msgspec.ValidationError:
         faults: Faults = []
         _walk(value, inspect.type_info(shape), "", faults, text)
-        raise InputInvalid(faults or [_unnamed(str(error))]) from None
+    if faults:
+        raise InputInvalid(faults)
+    try:  # nothing is wrong but how a number is written: 3.0 is an integer too
+        return msgspec.convert(_whole(value), shape, strict=not text, dec_hook=_read)
+    except msgspec.ValidationError as error:
+        raise InputInvalid([_unnamed(str(error))]) from None
+
+
+def _whole(value: Any) -> Any:
+    """The same value, with integers for floats that are whole."""
+    if isinstance(value, dict):
+        return {key: _whole(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_whole(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _read(kind: type[Any], value: Any) -> Any:
@@ -206,6 +221,8 @@ def _number_fault(value: Any, kind: inspect.IntType | inspect.FloatType, text: b
         return "must be a number"
     if isinstance(kind, inspect.IntType) and number != int(number):
         return "must be an integer"
+    if isinstance(kind, inspect.IntType) and isinstance(value, float) and abs(value) > _MAX_SAFE:
+        return "must be a safe number"
     if kind.ge is not None and number < kind.ge:
         return f"must be greater than or equal to {kind.ge:g}"
     if kind.le is not None and number > kind.le:
