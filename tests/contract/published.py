@@ -12,10 +12,13 @@ from typing import Any, Final, NamedTuple
 
 Number: Final = float
 """A JSON number, whole or not."""
+Anything: Final = object
+"""Any JSON but null."""
 
 ID: Final = re.compile(r"[0-9A-Za-z]{10,27}")
 """Objects carry 22 or 27 letters and digits, some 24 hexadecimal digits, types in the catalogue 10 and more."""
 FUNCTION_ID: Final = re.compile(r"sfnc_[0-9A-Za-z]{22}")
+INSERT_SOURCE_ID: Final = re.compile(r"ifns_[0-9a-f]{24}")
 PLAN_ID: Final = re.compile(r"tp_[0-9A-Za-z]{22}")
 SLUG: Final = re.compile(r"[a-z0-9]+([-_][a-z0-9]+)*")
 MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -97,6 +100,8 @@ def _is(published: Any, reply: Any) -> bool:
         return isinstance(reply, str) and published.fullmatch(reply) is not None
     if published is Number:
         return isinstance(reply, (int, float)) and not isinstance(reply, bool)
+    if published is Anything:
+        return reply is not None
     if isinstance(published, type):
         return type(reply) is published
     return type(reply) is type(published) and reply == published

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from contract.published import Added, Many, Number, Otherwise, Sometimes, Withheld, differences
+from contract.published import Added, Anything, Many, Number, Otherwise, Sometimes, Withheld, differences
 
 BODY = {
     "id": re.compile("[a-z]+"),
@@ -20,6 +20,7 @@ BODY = {
     "gone": Withheld("not declared"),
     "status": Otherwise("SUCCESS", "the only value declared"),
     "mark": Sometimes(str),
+    "default": Anything,
 }
 REPLY: dict[str, Any] = {
     "id": "abc",
@@ -30,6 +31,7 @@ REPLY: dict[str, Any] = {
     "pair": ["a", False],
     "extra": "x",
     "status": "SUCCESS",
+    "default": {},
 }
 
 
@@ -59,6 +61,7 @@ def test_a_body_as_published_has_no_differences(mark: dict[str, str]) -> None:
         ({"extra": 1}, "data.extra"),
         ({"gone": "x"}, "data.gone"),
         ({"status": "CONNECTED"}, "data.status"),
+        ({"default": None}, "data.default"),
         ({"mark": None}, "data.mark"),
         ({"other": 1}, "data.other"),
     ],
