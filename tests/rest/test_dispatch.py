@@ -17,7 +17,7 @@ from mainstem.errors import BadRequest, EngineUnavailable, NotFound
 from mainstem.public_api import FAMILIES, labels
 from mainstem.public_api.labels import CreateLabelInput, Label, LabelOutput
 from mainstem.rest import tokens
-from mainstem.rest.dispatch import Answer, Request, _routes
+from mainstem.rest.dispatch import Answer, Request, _by_beginning, _routes
 from mainstem.rest.operation import Call, Family, Operation
 from mainstem.rest.permissions import Needs
 from mainstem.settings import Settings
@@ -363,7 +363,7 @@ class Slow:
 @pytest.fixture
 def slow(api: Api, monkeypatch: pytest.MonkeyPatch) -> Slow:
     found = Slow()
-    monkeypatch.setattr(api.dispatcher, "_routes", [*api.dispatcher._routes, *_routes([found.family])])
+    monkeypatch.setattr(api.dispatcher, "_routes", api.dispatcher._routes | _by_beginning(_routes([found.family])))
     return found
 
 

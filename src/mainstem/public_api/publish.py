@@ -5,9 +5,23 @@ One row per source, sealed, with a growing version; a source that is gone leaves
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 from msgspec import structs
-from sqlalchemy import Column, Connection, Integer, LargeBinary, String, Table, delete, func, insert, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    bindparam,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from mainstem.model.snapshot import FUNCTION_PREFIX, PLAN_PREFIX, SUPPRESSED_PREFIX, Published, SourceConfig
 from mainstem.public_api import catalog, destinations, functions, live_plugins, suppressions, transformations
@@ -25,6 +39,9 @@ published = Table(
     Column("version", Integer, nullable=False, index=True),
     Column("body", LargeBinary),
 )
+
+_NEWEST: Final = select(func.max(published.c.version))
+_REPLACE: Final = update(published).where(published.c.source_id == bindparam("key"))
 
 
 def publish_touched(call: Call) -> None:
@@ -47,10 +64,11 @@ def config_of(db: Connection, vault: Vault, id: str) -> Published | None:
 
 def put(db: Connection, vault: Vault, source_id: str, config: Published | None) -> None:
     """Publish one of them; None says that it is gone."""
-    version = (db.execute(select(func.max(published.c.version))).scalar() or 0) + 1
+    version = (db.execute(_NEWEST).scalar() or 0) + 1
     body = None if config is None else vault.seal(msgspec.msgpack.encode(config), source_id)
-    db.execute(delete(published).where(published.c.source_id == source_id))
-    db.execute(insert(published).values(source_id=source_id, version=version, body=body))
+    row = {"source_id": source_id, "version": version, "body": body}
+    if not db.execute(_REPLACE, {"key": source_id, "version": version, "body": body}).rowcount:
+        db.execute(insert(published), row)
 
 
 def source_config(db: Connection, vault: Vault, source_id: str) -> SourceConfig | None:

@@ -73,6 +73,16 @@ class Answer(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class Caller(msgspec.Struct, frozen=True):
+    """Who was let in, to what, and when."""
+
+    now: dt.datetime
+    token: Token
+    powers: Powers
+    operation: Operation
+    media_type: str
+
+
 class Database(Protocol):
     """Where control rows live."""
 
@@ -117,7 +127,7 @@ class Dispatcher:
         self._database, self._vault, self._limiter = database, vault, limiter
         self._outcomes, self._clock = outcomes, clock
         self._before_commit, self._after_commit = before_commit, after_commit
-        self._routes = _routes(families)
+        self._routes = _by_beginning(_routes(families))
 
     def serve(self, request: Request) -> Answer:
         """Answer a request; never raises."""
@@ -138,7 +148,8 @@ class Dispatcher:
 
     def _find(self, request: Request) -> tuple[Operation, dict[str, str]]:
         segments = request.path.split("/")[1:]
-        route = next((route for route in self._routes if route.match(segments)), None)
+        routes = self._routes.get((len(segments), segments[0]), ())
+        route = next((route for route in routes if route.match(segments)), None)
         if route is None:
             raise NotFound(f"There is no route {request.path[:_SHOWN_PATH]}.")
         operation = route.operations.get(request.method)
@@ -153,36 +164,63 @@ class Dispatcher:
     def _run(
         self, operation: Operation, parameters: dict[str, str], request: Request, headers: dict[str, str]
     ) -> Answer:
+        secret = _secret(request)
+        if operation.writes or operation.prepare is not None:  # nobody holds up writers before being let in
+            with self._database.transaction(writes=False) as db:
+                caller = self._admitted(db, secret, operation, request, headers)
+            arguments = _checked(caller, operation, parameters, request)
+            prepared = _prepared(operation, arguments)
+            with self._database.transaction(writes=operation.writes) as db:
+                call, result, body = self._handled(db, caller, request, arguments, prepared)
+        else:
+            with self._database.transaction(writes=False) as db:
+                caller = self._admitted(db, secret, operation, request, headers)
+                arguments = _checked(caller, operation, parameters, request)
+                call, result, body = self._handled(db, caller, request, arguments, lambda: None)
+        self._after_commit(call)
+        body = _encoded(result.answer()) if isinstance(result, Afterwards) else body
+        return Answer(operation.status, headers | {"Content-Type": caller.media_type}, body)
+
+    def _admitted(
+        self, db: Connection, secret: str, operation: Operation, request: Request, headers: dict[str, str]
+    ) -> Caller:
+        """Who calls, as tokens and grants tell it at this moment; counts the call against its rate limit."""
         now = self._clock()
-        token, powers = self._authenticated(request)
+        token = tokens.find_active(db, self._vault, secret)
+        if token is None:
+            raise Unauthorized("This token is unknown or revoked.")
         usage = self._limiter.consume(token.id, operation.id, operation.rate, now.timestamp())
         headers |= usage.headers
         _, media_type = media.negotiate(request.accept, operation.versions)
-        arguments = list(_arguments(operation, parameters, request))
-        powers.check(operation.needs)
-        prepared = _prepared(operation, arguments)
-        with self._database.transaction(writes=operation.writes) as db:
-            call = Call(
-                db=db,
-                token=token,
-                now=now,
-                vault=self._vault,
-                outcomes=self._outcomes,
-                operation=operation,
-                headers=request.headers,
-                tracking_url=self._tracking_url,
-                powers=powers,
-                warehouses=self._warehouses,
-                learned=self._learned,
-                prepared=prepared,
-            )
-            result = operation.handler(call, *arguments)
-            self._before_commit(call)
-            later = result if isinstance(result, Afterwards) else None
-            body = b"" if later else _encoded(result)  # before the commit: no 5xx may follow one
-        self._after_commit(call)
-        body = _encoded(later.answer()) if later else body
-        return Answer(operation.status, headers | {"Content-Type": media_type}, body)
+        return Caller(now, token, grants.powers_of(db, token), operation, media_type)
+
+    def _handled(
+        self,
+        db: Connection,
+        caller: Caller,
+        request: Request,
+        arguments: Sequence[Any],
+        prepared: Callable[[], Any],
+    ) -> tuple[Call, Any, bytes]:
+        """Run the handler and what belongs into its transaction; the body is empty when it is made afterwards."""
+        call = Call(
+            db=db,
+            token=caller.token,
+            now=caller.now,
+            vault=self._vault,
+            outcomes=self._outcomes,
+            operation=caller.operation,
+            headers=request.headers,
+            tracking_url=self._tracking_url,
+            powers=caller.powers,
+            warehouses=self._warehouses,
+            learned=self._learned,
+            prepared=prepared,
+        )
+        result = caller.operation.handler(call, *arguments)
+        self._before_commit(call)
+        body = b"" if isinstance(result, Afterwards) else _encoded(result)  # before the commit: no 5xx may follow one
+        return call, result, body
 
     def within(
         self, db: Connection, token: Token, request: Request, *, learned: LearnedSchemas | None = None
@@ -213,15 +251,18 @@ class Dispatcher:
         """Do what follows the commit of a call that ran `within`."""
         self._after_commit(call)
 
-    def _authenticated(self, request: Request) -> tuple[Token, Powers]:
-        scheme, _, secret = request.header("authorization").partition(" ")
-        if scheme.lower() != "bearer" or not secret.strip():
-            raise Unauthorized("A token is required: Authorization: Bearer <token>.")
-        with self._database.transaction(writes=False) as db:
-            token = tokens.find_active(db, self._vault, secret.strip())
-            if token is None:
-                raise Unauthorized("This token is unknown or revoked.")
-            return token, grants.powers_of(db, token)
+
+def _secret(request: Request) -> str:
+    scheme, _, secret = request.header("authorization").partition(" ")
+    if scheme.lower() != "bearer" or not secret.strip():
+        raise Unauthorized("A token is required: Authorization: Bearer <token>.")
+    return secret.strip()
+
+
+def _checked(caller: Caller, operation: Operation, parameters: dict[str, str], request: Request) -> list[Any]:
+    arguments = list(_arguments(operation, parameters, request))
+    caller.powers.check(operation.needs)
+    return arguments
 
 
 def _routes(families: Sequence[Family]) -> list[Route]:
@@ -233,6 +274,15 @@ def _routes(families: Sequence[Family]) -> list[Route]:
             raise TypeError(f"{operation.method} {operation.path} has two handlers")
         route.operations[operation.method] = operation
     return sorted(routes.values(), key=lambda route: [part.startswith("{") for part in route.segments])
+
+
+def _by_beginning(routes: Sequence[Route]) -> dict[tuple[int, str], list[Route]]:
+    """Routes by the number of their segments and the first of them, which no route leaves open."""
+    found: dict[tuple[int, str], list[Route]] = {}
+    for route in routes:
+        assert not route.segments[0].startswith("{")
+        found.setdefault((len(route.segments), route.segments[0]), []).append(route)
+    return found
 
 
 def _prepared(operation: Operation, arguments: Sequence[Any]) -> Callable[[], Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Connection, Dialect, MetaData, Row, Select, TypeDecorator, func, select
+from sqlalchemy import BigInteger, Column, Connection, Dialect, MetaData, Row, Select, TypeDecorator, func
 from sqlalchemy.exc import IntegrityError
 
 from mainstem.errors import Conflict, NotFound
@@ -51,10 +51,19 @@ def missing(noun: str, id: str) -> str:
 
 
 def page_of(db: Connection, query: Select[Any], page: Page) -> tuple[list[Row[Any]], Pagination]:
-    """A page of an ordered query, and where it lies."""
-    total = db.execute(select(func.count()).select_from(query.order_by(None).subquery())).scalar_one()
-    rows = db.execute(query.offset(page.start).limit(page.count)).all()
-    return list(rows), pagination(page, total)
+    """A page of a query that is ordered by columns, without DISTINCT or groups, and where it lies. A page in the
+    second half is counted off from the end, so that the last costs what the first does."""
+    counted = query.order_by(None).with_only_columns(func.count(), maintain_column_froms=True)
+    total = db.execute(counted).scalar_one()
+    size = min(page.count, total - page.start)
+    if size <= 0:
+        return [], pagination(page, total)
+    behind = total - page.start - size
+    order = query._order_by_clauses  # noqa: SLF001  # nothing public tells it
+    if behind < page.start and all(isinstance(each, Column) for each in order):
+        back = query.order_by(None).order_by(*(each.desc() for each in order))
+        return [*reversed(db.execute(back.offset(behind).limit(size)).all())], pagination(page, total)
+    return [*db.execute(query.offset(page.start).limit(size)).all()], pagination(page, total)
 
 
 @contextmanager

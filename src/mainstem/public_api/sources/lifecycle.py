@@ -125,7 +125,8 @@ def create_source(call: Call, body: CreateSourceInput) -> SourceOutput:
 @api.operation("GET /sources/{sourceId}", needs=Needs.SOURCE_READ)
 def get_source(call: Call, source_id: str) -> GetSourceOutput:
     """Get Source"""
-    return GetSourceOutput(source=source_of(call, source_id), tracking_plan_id=one(call, source_id).tracking_plan_id)
+    row = one(call, source_id)
+    return GetSourceOutput(source=sources_of(call, [row])[0], tracking_plan_id=row.tracking_plan_id)
 
 
 @api.operation("GET /sources", needs=Needs.SOURCE_READ)

@@ -1,0 +1,10 @@
+CREATE INDEX sources_in_order ON sources (workspace_id, seq);
+CREATE INDEX sources_of_plan_in_order ON sources (tracking_plan_id, workspace_id, seq);
+CREATE INDEX destinations_in_order ON destinations (workspace_id, seq);
+CREATE INDEX destinations_of_source_in_order ON destinations (source_id, workspace_id, seq);
+CREATE INDEX tracking_plans_in_order ON tracking_plans (workspace_id, seq);
+CREATE INDEX transformations_in_order ON transformations (workspace_id, seq);
+CREATE INDEX transformations_of_source_in_order ON transformations (source_id, workspace_id, seq);
+CREATE INDEX functions_in_order ON functions (workspace_id, resource_type, seq);
+CREATE INDEX models_in_order ON reverse_etl_models (workspace_id, seq);
+CREATE INDEX audit_in_order ON audit_events (workspace_id, seq);
