@@ -5,7 +5,7 @@ One server for the whole run; each journey has its own source, destination and s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,8 +15,6 @@ from journeys.running import RunningServer
 from journeys.sink import Sink
 
 OWNER_TOKEN = "journeys-" + "0123456789abcdef" * 4
-
-_left_out: list[pytest.Item] = []
 
 
 @pytest.fixture(scope="session")
@@ -53,16 +51,3 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if report.failed and isinstance(running, RunningServer):
         report.sections.append(("mainstem serve", running.log_tail()))
     return report
-
-
-def pytest_deselected(items: Sequence[pytest.Item]) -> None:
-    _left_out.extend(each for each in items if each.get_closest_marker("clients"))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say what was not run, and how to run it."""
-    if _left_out and "not clients" in config.getoption("markexpr"):
-        terminalreporter.write_line(
-            f"{len(_left_out)} journeys with the TypeScript, Go, Node and browser clients were left out: "
-            "`make test-clients` installs the clients and runs them"
-        )

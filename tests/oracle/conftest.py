@@ -6,17 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-_lines = pytest.StashKey[list[str]]()
-
 
 @pytest.fixture
-def report(request: pytest.FixtureRequest) -> Callable[[str], None]:
+def report(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """Show a line about this test at the end of the run, also when it passes."""
-    lines = request.config.stash.setdefault(_lines, [])
-    name: str = request.node.name
-    return lambda line: lines.append(f"{name}: {line}")
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for line in config.stash.get(_lines, []):
-        terminalreporter.write_line(line)
+    return lambda line: record_property("report", line)

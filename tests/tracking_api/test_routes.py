@@ -7,8 +7,8 @@ import pytest
 from mainstem.tracking_api.routes import ROUTES, find_route
 from tracking_api.serving import TRACK, WRITE_KEY, Served
 
-EVENT_ROUTES = [path for path, route in ROUTES.items() if "POST" in route.methods]
-PIXELS = [path for path in ROUTES if "pixel" in path]
+EVENT_ROUTES = sorted(path for path, route in ROUTES.items() if "POST" in route.methods)
+PIXELS = sorted(path for path in ROUTES if "pixel" in path)
 SETTINGS = f"/v1/projects/{WRITE_KEY}/settings"
 
 
