@@ -33,11 +33,11 @@ def free_port() -> int:
 class Instance:
     """A running server; `started_seconds` is the time from the command to the first answer."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *flags: str) -> None:
         self.folder = folder
         self.api, self.tracking = (f"127.0.0.1:{free_port()}" for _ in range(2))
         command = [str(MAINSTEM), "serve", "--data", str(folder / "data"), "--api", self.api]
-        command += ["--tracking", self.tracking, "--allow-private", "127.0.0.0/8"]
+        command += ["--tracking", self.tracking, "--allow-private", "127.0.0.0/8", *flags]
         environment = os.environ | {"MAINSTEM_OWNER_TOKEN": TOKEN, "MAINSTEM_RATE_LIMITS": "off"}
         began = time.perf_counter()
         self.process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)

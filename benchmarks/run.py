@@ -22,7 +22,8 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 BENCHMARKS = (
-    "ingest", "pipeline", "delivery", "end_to_end", "isolation", "drain", "functions", "actions", "fql", "footprint",
+    "ingest", "pipeline", "delivery", "end_to_end", "isolation", "drain", "functions", "actions", "fql",
+    "control_plane", "footprint",
 )  # fmt: skip
 Results = Mapping[str, Any]
 
@@ -152,6 +153,11 @@ FIGURES: tuple[Row, ...] = (
     ("-", "Actions webhook, events/s: in batches", "≥ 40,000", "actions", lambda r: actions(r, "batched")),
     ("-", "a condition over Segment's own way of judging it, worst case: FQL; trigger", "≤ 1", "fql",
      lambda r: f"{r['worst_fql_over_segment']:g}; {r['worst_trigger_over_segment']:g}"),
+    ("-", "Public API at 500 requests/s over 10,000 sources: p50 / p99 ms", "p99 ≤ 20", "control_plane",
+     lambda r: f"{r['p50_ms']:g} / {r['p99_ms']:g}"),
+    ("-", "the same: share of answers that are not 5xx", "≥ 0.9999", "control_plane", lambda r: f"{r['not_5xx']:g}"),
+    ("-", "the same: last page of a list over the first (sources; destinations)", "about 1", "control_plane",
+     lambda r: f"{r['last_page_over_first_sources']:g}; {r['last_page_over_first_destinations']:g}"),
     ("-", "webhook deliveries/s a core, unsigned", "≥ 2,000", "delivery",
      lambda r: f"{r['deliveries_per_second']:,} ({r['slowest']:,} to {r['fastest']:,})"),
     ("8", "p99 of nine healthy destinations beside a webhook that is down, and one that hangs, over none", "≤ 1.1",
