@@ -290,7 +290,7 @@ def test_labels(api: Api) -> None:
 
 
 class TestWarehouses:
-    @proves("createWarehouse", "getWarehouse", "updateWarehouse", "listWarehouses", level=5)
+    @proves("createWarehouse", "getWarehouse", "updateWarehouse", "listWarehouses", "deleteWarehouse", level=5)
     def test_a_warehouse_has_its_name_among_its_settings(self, api: Api) -> None:
         shown = {key: value for key, value in SERVER.items() if key != "password"}
         body = published.warehouse(api.workspace.id, shown | {"name": "My warehouse name"})
@@ -304,6 +304,7 @@ class TestWarehouses:
         changed = published.warehouse(api.workspace.id, renamed, enabled=False)
         same({"warehouse": changed}, api.patch(route, changes).data)
         same({"warehouses": [changed], "pagination": page_of(1)}, api.get("/warehouses").data)
+        same(DONE, api.delete(route).data)
 
     @proves(
         "addConnectionFromSourceToWarehouse",
@@ -398,7 +399,7 @@ class TestTransformations:
         changes |= {"propertyRenames": [], "propertyValueTransformations": []}
         same({"transformation": body | changes}, api.patch(route, changes).data)
 
-    @proves("listTransformations", "updateTransformation", level=5)
+    @proves("listTransformations", "updateTransformation", "deleteTransformation", level=5)
     def test_for_one_type_of_destination(self, api: Api) -> None:
         source_id = new_source(api)
         new_webhook(api, source_id)
@@ -409,6 +410,7 @@ class TestTransformations:
         body = published.TRANSFORMATION | sent | changes | {"fqlDefinedProperties": Withheld("none was sent")}
         same({"transformation": body}, api.patch(f"/transformations/{made['id']}", changes).data)
         same({"transformations": [body], "pagination": page_of(1)}, api.get("/transformations").data)
+        same(DONE, api.delete(f"/transformations/{made['id']}").data)
 
 
 class TestPeople:
