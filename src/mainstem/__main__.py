@@ -311,10 +311,12 @@ def _add_workspaces(commands: Any) -> None:
     create.add_argument("--slug", default="", help="its name in URLs and commands [made of the name]")
     create.add_argument("--owner", default="owner@localhost", metavar="EMAIL", help="its owner [owner@localhost]")
     export = _command(group, "export", "write a whole workspace as a file", _workspace_export, at_workspace=True)
+    _add_setting(export, "packages")
     export.add_argument("--format", choices=["json", "terraform"], default="json", help="[json]")
     out = "a file, or for Terraform a folder [standard output]"
     export.add_argument("--out", type=Path, default=None, metavar="FILE|DIR", help=out)
     take = _command(group, "import", "bring a workspace to what a file says", _workspace_import, at_workspace=True)
+    _add_setting(take, "packages")
     take.add_argument("file", type=Path, metavar="FILE", help="what `export` or `pull` wrote")
     take.add_argument(
         "--plan", action="store_true", help="only say what would change; exit code 2 when something would"

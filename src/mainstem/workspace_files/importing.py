@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from mainstem.model.learned import JsonType, LearnedEvent, LearnedField
 from mainstem.model.ports import LearnedSchemas
@@ -165,19 +166,19 @@ class Importer:
         told = [f"{path} {words}" for path, words in differences if path.partition(".")[0] not in writes.kept]
         self.outcome.notes += [f"{title}: keeps its {name}" for name in sorted(fields.keys() & writes.kept)]
         for name in sorted(fields.keys() & writes.fixed):
-            self._fail(wanted, f"{title}: {name} cannot be changed ({fields[name]})")
+            self.outcome.problems.append(f"{title}: {name} cannot be changed ({fields[name]})")
         if not told or fields.keys() & writes.fixed:
             return
         self.outcome.changes.append(f"change {title}: {', '.join(told)}")
         body = self._resolved(mapped, now) | {name: now[name] for name in (*_IDS, *writes.kept) if name in now}
         before = self._resolved(now, now, own=True)
         if writes.change is None:
-            self._fail(wanted, f"{title}: cannot be changed")
+            self.outcome.problems.append(f"{title}: cannot be changed")
             return
         change = writes.change
         refused = self._attempt(lambda: change(self._api, before, body), [])
         if refused is not None:
-            self._fail(wanted, f"{title}: {_words(refused)}")
+            self.outcome.problems.append(f"{title}: {_words(refused)}")
 
     def _delete(self, kind: Kind, writes: Writes, now: Object) -> None:
         title = f"{kind.noun} {self._titles.of(kind, now)}"
@@ -197,6 +198,8 @@ class Importer:
                 act()
         except Refused as error:
             return error
+        except IntegrityError:  # of an id that something has: handlers make such ids up, and do not expect it
+            return Refused("", 409, [("", "something has this id already")])
         return None
 
     # ---- secrets, and what differs

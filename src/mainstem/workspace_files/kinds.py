@@ -53,6 +53,13 @@ class Reading:
         passwords = {each["name"] for each in options if each.get("type") == "password"}
         return self.hiding.settings(at, values, passwords)
 
+    def hide_of_warehouse(self, at: str, each: Mapping[str, Any]) -> Object:
+        """Settings of a warehouse: servers leave its password out. Whoever has a credential needs none."""
+        shown = self.hide(at, each["settings"], each["metadata"])
+        options = [] if "credentialId" in shown else each["metadata"].get("options") or []
+        needed = (option["name"] for option in options if option["type"] == "password" and option.get("required"))
+        return shown | {name: self.hiding.unseen(f"{at}/{name}") for name in needed if name not in shown}
+
     def keep_metadata(self, metadata: Object) -> None:
         """Remember what a destination is an instance of."""
         self._metadata[metadata["id"]] = metadata
@@ -150,7 +157,7 @@ def live_plugins(reading: Reading) -> Iterator[Object]:
 def warehouses(reading: Reading) -> Iterator[Object]:
     """Warehouses."""
     for each in reading.pages("/warehouses", "warehouses"):
-        settings = reading.hide(f"warehouse/{each['id']}/settings", each["settings"], each["metadata"])
+        settings = reading.hide_of_warehouse(f"warehouse/{each['id']}/settings", each)
         yield {
             "id": each["id"],
             "metadataId": each["metadata"]["id"],

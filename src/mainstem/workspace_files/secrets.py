@@ -17,7 +17,8 @@ from mainstem.errors import SettingsError
 
 REFERENCE: Final = "$secret"
 VARIABLE_PREFIX: Final = "SECRET_"
-_BULLETS: Final = "\u2022" * 4
+MASK: Final = "\u2022" * 10
+_BULLETS: Final = MASK[:4]
 _TELLING: Final = re.compile(
     r"secret|passw|pass.?phrase|token$|api.?key|access.?key|private.?key|credentials?$|licen[cs]e.?key|signing"
     r"|authorization|cookie",
@@ -37,6 +38,10 @@ class Hiding:
         return {
             key: self._one(f"{at}/{key}", key, value, is_secret=key in passwords) for key, value in values.items()
         }
+
+    def unseen(self, at: str) -> dict[str, str]:
+        """A reference to a secret that is there, of which nothing is shown."""
+        return self._hidden(at, MASK)
 
     def _one(self, at: str, key: str, value: Any, *, is_secret: bool) -> Any:
         if key.lower() == "headers" and isinstance(value, (dict, list)):

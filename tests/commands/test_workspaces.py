@@ -1,0 +1,273 @@
+"""`mainstem workspace`: whole workspaces as files, copied, and several of them in one instance."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from commands.furnished import PLANTED, furnish, new_folder
+from mainstem.__main__ import main
+from mainstem.workspace_files.kinds import KINDS
+
+
+@pytest.fixture
+def furnished(tmp_path: Path) -> Path:
+    """A data folder with one of everything, and Ann let in."""
+    folder = new_folder(tmp_path / "data")
+    furnish(folder)
+    assert main(["user", "accept", "ann@x.example", "--name", "Ann", "--data", str(folder)]) == 0
+    return folder
+
+
+def run(folder: Path, *command: str) -> int:
+    return main(["workspace", *command, "--data", str(folder)])
+
+
+def exported(folder: Path, capsys: pytest.CaptureFixture[str], *flags: str) -> str:
+    capsys.readouterr()
+    assert run(folder, "export", *flags) == 0
+    return capsys.readouterr().out
+
+
+def saved(text: str, path: Path) -> str:
+    path.write_text(text)
+    return str(path)
+
+
+def secrets_of(text: str, path: Path) -> str:
+    """A file with a value for every secret that the text refers to."""
+    return saved(json.dumps(dict.fromkeys(re.findall(r'"\$secret": "([^"]+)"', text), "given")), path)
+
+
+def without_ids(text: str) -> str:
+    """The text with every id as the number of its first appearance, and without the names of the workspace."""
+    content = json.loads(text)
+    ids = [each["id"] for kind in KINDS if kind.has_id for each in content[kind.section]]
+    ids += [each["catalogId"] for each in content["functions"]] + [content.pop("workspace")["id"]]
+    text = json.dumps(content, sort_keys=True)
+    for number, each in enumerate(ids):
+        text = text.replace(each, f"<{number}>")
+    return text
+
+
+def test_an_export_has_every_kind_of_object_is_the_same_each_time_and_holds_no_secret(
+    furnished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = exported(furnished, capsys)
+    assert exported(furnished, capsys) == text
+    content = json.loads(text)
+    assert [kind.section for kind in KINDS if not content[kind.section]] == ["subscriptions"]  # needs packages
+    assert [
+        each for each in PLANTED if each in text or each in exported(furnished, capsys, "--format", "terraform")
+    ] == []
+
+
+def test_an_export_imported_where_it_came_from_changes_nothing(
+    furnished: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = saved(exported(furnished, capsys), tmp_path / "w.json")
+    assert run(furnished, "import", file, "--prune") == 0
+    assert capsys.readouterr().out == "Nothing to change.\n"
+
+
+def test_a_copy_in_another_instance_is_the_same_up_to_ids_and_keeps_those_it_can(
+    furnished: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    text = exported(furnished, capsys)
+    file, secrets = saved(text, tmp_path / "w.json"), secrets_of(text, tmp_path / "secrets.json")
+    other = new_folder(tmp_path / "other")
+    assert run(other, "import", file, "--yes", "--secrets", secrets) == 0, capsys.readouterr().err
+    said = capsys.readouterr().out
+    assert "create source site\n" in said
+    assert "create destination filter No identifies of Hooks of site\n" in said
+    copy = exported(other, capsys)
+    assert without_ids(copy) == without_ids(text)
+    kept = {"sources", "destinations", "functions", "trackingPlans", "warehouses", "groups", "credentials"}
+    for section in kept:
+        assert [each["id"] for each in json.loads(copy)[section]] == [
+            each["id"] for each in json.loads(text)[section]
+        ]
+    assert run(other, "import", file) == 0
+    assert "Nothing to change.\n" in capsys.readouterr().out
+
+
+def test_a_copy_beside_the_original_gets_ids_of_its_own_and_is_found_again(
+    furnished: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    text = exported(furnished, capsys)
+    file, secrets = saved(text, tmp_path / "w.json"), secrets_of(text, tmp_path / "secrets.json")
+    assert run(furnished, "create", "Copy") == 0
+    assert run(furnished, "import", file, "--yes", "--secrets", secrets, "--workspace", "copy") == 0
+    copy = exported(furnished, capsys, "--workspace", "copy")
+    assert without_ids(copy) == without_ids(text)
+    assert not {each["id"] for each in json.loads(copy)["sources"]} & {
+        each["id"] for each in json.loads(text)["sources"]
+    }
+    assert run(furnished, "import", file, "--workspace", "copy") == 0
+    assert "Nothing to change.\n" in capsys.readouterr().out
+    assert exported(furnished, capsys, "--workspace", "my-workspace") == text
+
+
+def change(text: str, section: str, index: int, **fields: Any) -> str:
+    content = json.loads(text)
+    content[section][index] |= fields
+    return json.dumps(content)
+
+
+def test_a_plan_says_the_difference_in_words_and_changes_nothing(
+    furnished: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    text = exported(furnished, capsys)
+    site = json.loads(text)["sources"][0]
+    wanted = change(text, "sources", 0, settings=site["settings"] | {"region": "us"}, name="Shop")
+    assert run(furnished, "import", saved(wanted, tmp_path / "w.json"), "--plan") == 2
+    said = capsys.readouterr().out
+    assert said == "change source site: name site -> Shop, settings.region nothing -> us\n"
+    assert exported(furnished, capsys) == text
+    assert run(furnished, "import", str(tmp_path / "w.json"), "--yes") == 0
+    capsys.readouterr()
+    assert json.loads(exported(furnished, capsys)) == json.loads(wanted)
+
+
+def test_changes_of_every_kind_are_applied(
+    furnished: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    content = json.loads(exported(furnished, capsys))
+    content["credentials"][0]["name"] = "renamed"
+    content["functions"][0]["code"] += "// newer"
+    content["functions"][1]["displayName"] = "Other"
+    content["trackingPlans"][0]["rules"][0]["jsonSchema"] = {"type": "object", "required": ["properties"]}
+    content["sources"][0]["labels"] = []
+    content["schemaSettings"][0]["settings"]["track"]["allowUnplannedEvents"] = True
+    content["livePlugins"][0]["code"] = "const b = 2"
+    content["warehouses"][0]["settings"] |= {"database": "other"}
+    content["warehouseSchedules"][0]["schedule"]["times"][0]["hourOfDay"] = 4
+    content["selectiveSyncs"][0]["excluded"] = [{"collection": "screens"}]
+    content["reverseEtlModels"][0]["query"] = "SELECT 1"
+    content["destinations"][0]["enabled"] = False
+    content["destinationFilters"][0]["title"] = "None"
+    content["insertFunctionInstances"][0]["settings"]["region"] = "us"
+    content["transformations"][0]["enabled"] = False
+    content["spaceFilters"][0]["drop"] = False
+    content["profilesWarehouses"][0]["schemaName"] = "humans"
+    content["profilesSelectiveSyncs"][0]["excluded"] = []
+    content["profilesSelectiveSyncs"][0]["enableEventTables"] = False
+    content["users"][0]["permissions"] = []
+    content["groups"][0]["members"] = ["bob@x.example"]
+    file = saved(json.dumps(content), tmp_path / "w.json")
+    assert run(furnished, "import", file, "--yes") == 0, capsys.readouterr().err
+    assert json.loads(exported(furnished, capsys)) == content
+    assert main(["audit", "verify", "--data", str(furnished)]) == 0
+
+
+def test_only_with_prune_is_deleted_what_the_file_does_not_have(
+    furnished: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    empty = new_folder(tmp_path / "empty")
+    content = json.loads(exported(empty, capsys))
+    content["users"][0]["id"] = json.loads(exported(furnished, capsys))["users"][1]["id"]
+    file = saved(json.dumps(content), tmp_path / "w.json")
+    assert run(furnished, "import", file, "--yes") == 0
+    assert "Nothing to change.\n" in capsys.readouterr().out
+    assert run(furnished, "import", file, "--yes", "--prune") == 0, capsys.readouterr().err
+    assert "delete source site\n" in capsys.readouterr().out
+    assert without_ids(exported(furnished, capsys)) == without_ids(json.dumps(content))
+
+
+def test_missing_secrets_are_listed_and_nothing_is_applied(
+    furnished: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    text = exported(furnished, capsys)
+    other = new_folder(tmp_path / "other")
+    before = exported(other, capsys)
+    assert run(other, "import", saved(text, tmp_path / "w.json"), "--yes") == 1
+    told = capsys.readouterr().err
+    for name in re.findall(r'"\$secret": "([^"]+)"', text):
+        assert f"  {name}\n" in told
+    assert exported(other, capsys) == before
+
+
+def test_a_secret_comes_from_the_environment_too_and_is_never_shown(
+    furnished: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = exported(furnished, capsys)
+    name = json.loads(text)["warehouses"][0]["settings"]["password"]["$secret"]
+    monkeypatch.setenv("SECRET_" + name.replace("/", "_"), "planted-in-a-variable")
+    assert run(furnished, "import", saved(text, tmp_path / "w.json"), "--yes") == 0
+    said = capsys.readouterr()
+    assert "change warehouse Store: settings.password (a secret)\n" in said.out
+    assert "planted" not in said.out + said.err
+
+
+def test_problems_name_the_object_and_the_field_all_at_once_and_nothing_is_applied(
+    furnished: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    text = exported(furnished, capsys)
+    content = json.loads(text)
+    content["labels"].append({"key": "new", "value": "label"})
+    content["sources"].append(content["sources"][0] | {"id": "z" * 22, "slug": "new", "metadataId": "unknown"})
+    content["destinations"].append(content["destinations"][0] | {"id": "f" * 24, "sourceId": "z" * 22, "name": "N"})
+    content["destinationFilters"][0]["if"] = "not a filter ("
+    content["destinations"][0]["metadataId"] = "54521fd525e721e32a72ee91"
+    assert run(furnished, "import", saved(json.dumps(content), tmp_path / "w.json"), "--yes") == 1
+    told = capsys.readouterr().err
+    assert "mainstem: source new: " in told
+    assert "metadataId" in told
+    assert "mainstem: destination N of new: depends on what could not be made\n" in told
+    assert "mainstem: destination Hooks of site: metadataId cannot be changed" in told
+    assert '"if"' in told
+    assert exported(furnished, capsys) == text
+
+
+def test_a_file_that_is_no_workspace_is_refused_with_its_fault(
+    furnished: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    content = json.loads(exported(furnished, capsys))
+    for broken, fault in (
+        ("{", "is not JSON"),
+        ("[]", "is no workspace"),
+        (json.dumps(content | {"format": "other"}), '"format" must be'),
+        (json.dumps(content | {"soures": []}), "unknown sections soures"),
+        (json.dumps(content | {"sources": {}}), '"sources" must be a list'),
+        (json.dumps(content | {"sources": [{"id": "x"}]}), "sources[0] has no slug"),
+        (json.dumps(content | {"workspace": 1}), '"workspace" must have'),
+    ):
+        assert run(furnished, "import", saved(broken, tmp_path / "w.json")) == 1
+        assert fault in capsys.readouterr().err
+
+
+def test_several_workspaces_are_listed_and_commands_ask_which(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = new_folder(tmp_path / "data")
+    assert run(folder, "create", "Acme & Söhne", "--slug", "acme", "--owner", "Eve@x.example") == 0
+    secret = capsys.readouterr().out.strip()
+    assert secret.startswith("mst_")
+    assert run(folder, "list") == 0
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()[1:]] == ["my-workspace", "acme"]
+    assert main(["token", "list", "--data", str(folder)]) == 1
+    told = capsys.readouterr().err
+    assert told == "mainstem: --workspace SLUG is needed; the workspaces are: my-workspace, acme\n"
+    assert main(["user", "list", "--data", str(folder), "--workspace", "acme"]) == 0
+    assert "eve@x.example" in capsys.readouterr().out
+    assert main(["user", "list", "--data", str(folder), "--workspace", "other"]) == 1
+    assert "there is no workspace other; there are: my-workspace, acme" in capsys.readouterr().err
+    assert main(["audit", "verify", "--data", str(folder)]) == 0
+    content = json.loads(exported(folder, capsys, "--workspace", "acme"))
+    assert [each["slug"] for each in content["spaces"]] == ["dev", "prod"]
+    assert [f"{each['key']}:{each['value']}" for each in content["labels"]] == ["environment:dev", "environment:prod"]
+
+
+@pytest.mark.parametrize("slug", ["my-workspace", "Has Blanks", "-", "a--b"])
+def test_a_slug_that_is_taken_or_malformed_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], slug: str
+) -> None:
+    folder = new_folder(tmp_path / "data")
+    assert run(folder, "create", "Another", f"--slug={slug}") == 1
+    assert "--slug" in capsys.readouterr().err
+    assert run(folder, "list") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
