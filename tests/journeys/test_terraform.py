@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -82,6 +83,10 @@ class Folder:
         )
         assert done.returncode == expected, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
+
+    def set_variable(self, name: str, value: str) -> None:
+        """Give a variable of the configuration a value."""
+        self._environment[f"TF_VAR_{name}"] = value
 
     def apply(self, *flags: str) -> str:
         return self.run("apply", "-auto-approve", "-no-color", *flags)
@@ -171,3 +176,23 @@ def test_an_invited_user_who_accepts_is_the_same_resource(server: Served, tmp_pa
     assert [each["type"] for each in user["permissions"][0]["resources"]] == ["SOURCE"]
     folder.run("destroy", "-auto-approve", "-no-color")
     assert INVITED not in [each["email"] for each in ask(server, "/users")["users"]]
+
+
+def test_an_export_as_terraform_is_imported_in_an_empty_folder_and_plans_clean(
+    server: Served, tmp_path: Path
+) -> None:
+    folder = Folder(tmp_path / "workspace", server)
+    folder.apply()
+    data = str(tmp_path / "data")
+    assert main(["user", "accept", INVITED, "--data", data]) == 0
+    again = Folder(tmp_path / "exported", server)
+    command = ["workspace", "export", "--format", "terraform", "--packages", str(PACKAGES)]
+    assert main([*command, "--data", data, "--out", str(again.path)]) == 0
+    text = (again.path / "main.tf").read_text()
+    assert "s3cret" not in text
+    for name in re.findall(r'^variable "(\w+)"', text, re.MULTILINE):
+        again.set_variable(name, "s3cret-first" if "sharedSecret" in name else "s3cret")
+    written = {address.partition(".")[0] for address in planned_updates(again)}
+    assert written <= {address.partition(".")[0] for address in WRITTEN_AFTER_IMPORT}
+    again.apply()
+    again.plan()
