@@ -81,6 +81,7 @@ def test_no_secret_is_found_on_the_disk_or_in_the_log(
     server: RunningServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MAINSTEM_OWNER_TOKEN", raising=False)
+    databases.set_variables(server.data, monkeypatch)
     assert main(["token", "create", "--description", "CI", "--access", "member", "--data", str(server.data)]) == 0
     made = capsys.readouterr().out.strip()
     with Sink() as sink, httpx.Client(base_url=server.api_url, headers={"Authorization": f"Bearer {OWNER}"}) as api:

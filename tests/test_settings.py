@@ -51,6 +51,8 @@ def test_an_unknown_variable_is_an_error_that_names_it() -> None:
         ({"max_request_bytes": "-1"}, "--max-request-bytes"),
         ({"delivery_concurrency": "0"}, "--delivery-concurrency"),
         ({"retry_hours": "nan"}, "--retry-hours"),
+        ({"secret_scanning": "http://keys.example/list"}, "--secret-scanning"),
+        ({"secret_scanning": "gitlab"}, "--secret-scanning"),
         ({"retry_cap_seconds": "inf"}, "--retry-cap-seconds"),
         ({"retry_base_seconds": "-0.1"}, "--retry-base-seconds"),
     ],
@@ -58,6 +60,14 @@ def test_an_unknown_variable_is_an_error_that_names_it() -> None:
 def test_a_malformed_flag_is_an_error_that_names_it(flags: dict[str, str], named: str) -> None:
     with pytest.raises(SettingsError, match=named):
         read_settings(flags, {})
+
+
+def test_old_keys_are_a_list_and_go_with_a_new_one() -> None:
+    both = {"MAINSTEM_SECRET_KEY": "new", "MAINSTEM_OLD_SECRET_KEYS": "old, older"}
+    assert read_settings({}, both).old_secret_keys == ("old", "older")
+    with pytest.raises(SettingsError, match="MAINSTEM_OLD_SECRET_KEYS goes with"):
+        read_settings({}, {"MAINSTEM_OLD_SECRET_KEYS": "old"})
+    assert read_settings({"secret_scanning": "http://127.0.0.1:1/keys"}, {}).secret_scanning
 
 
 def test_listening_beyond_loopback_takes_tls_or_an_explicit_flag() -> None:

@@ -120,7 +120,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = {}
     features_off: Annotated[
         tuple[str, ...],
-        Meta(description="Comma-separated features of the contract that are refused: Protocols, Functions, …"),
+        Meta(description="Comma-separated features of the contract that are refused, such as Protocols."),
     ] = ()
     strict_write_keys: Annotated[
         bool, Meta(description="on: the Tracking API answers 401 to an unknown write key instead of 200.")
