@@ -26,6 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(f"MAINSTEM_{name.upper()}", raising=False)
     data = tmp_path / "data"
     data.mkdir(mode=0o700)
+    databases.set_variables(data, monkeypatch)
     settings = databases.settings(data)
     app.prepare(settings, open_vault(data, ""))
     app.open_flow(settings).close()

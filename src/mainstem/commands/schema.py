@@ -188,7 +188,7 @@ def _switch(asked: Asked) -> Switch:
 
 
 def _check_destination(folder: Open, source_id: str, name: str) -> None:
-    names = {each.name for each in destinations.of_source(folder.db, folder.vault, source_id)}
+    names = {each.name for each in destinations.of_source(folder.db, folder.vault, source_id, {})}
     if name not in names:
         known = ", ".join(sorted(names)) or "none"
         raise Missing(f'the source has no destination "{_printable(name)}"; it has {_printable(known)}')

@@ -25,6 +25,7 @@ from sqlalchemy import (
     Select,
     String,
     Table,
+    bindparam,
     delete,
     insert,
     select,
@@ -79,6 +80,17 @@ destination_filters = Table(
     Column("updated_at", Moment, nullable=False),
 )
 
+_ONE: Final = select(destinations).where(
+    destinations.c.workspace_id == bindparam("workspace_id"), destinations.c.id == bindparam("id")
+)
+_OF_SOURCE: Final = (
+    select(destinations).where(destinations.c.source_id == bindparam("source_id")).order_by(destinations.c.seq)
+)
+_FILTERS_OF_SOURCE: Final = (
+    select(destination_filters)
+    .where(destination_filters.c.source_id == bindparam("source_id"))
+    .order_by(destination_filters.c.seq)
+)
 MAX_INSTANCES: Final = 25
 CONSENT: Final = "consentSettings"
 """A setting of every destination, {"categories": [ids]}, as the settings for browsers have it; the Public API has no
@@ -143,7 +155,7 @@ class DestinationsOutput(Wire, frozen=True):
 
 
 def visible(call: Call) -> Select[Any]:
-    """The only way the Public API reads the table."""
+    """The way the Public API reads the table, but for `one`."""
     mine = call.reach(Needs.SOURCE_READ, destinations.c.source_id)
     return select(destinations).where(destinations.c.workspace_id == call.workspace_id, mine)
 
@@ -151,8 +163,9 @@ def visible(call: Call) -> Select[Any]:
 def one(call: Call, destination_id: str) -> Row[Any]:
     """The row of a destination that the caller may see, and change when the operation changes what belongs to a
     source. Raises NotFound and Forbidden."""
-    query = visible(call).where(destinations.c.id == destination_id)
-    row = rows.one(call.db, query, rows.missing("Destination", destination_id))
+    query = call.narrowed(_ONE, Needs.SOURCE_READ, destinations.c.source_id)
+    missing = rows.missing("Destination", destination_id)
+    row = rows.one(call.db, query, missing, workspace_id=call.workspace_id, id=destination_id)
     call.demand_own(Needs.SOURCE_ADMIN, row.source_id)
     return row
 
@@ -232,15 +245,16 @@ def _headers_masked(headers: Any) -> Any:
 # ---- for the data plane, and for sources
 
 
-def of_source(db: Connection, vault: Vault, source_id: str) -> tuple[DestinationConfig, ...]:
+def of_source(
+    db: Connection, vault: Vault, source_id: str, inserts: Mapping[str, FunctionUse]
+) -> tuple[DestinationConfig, ...]:
     """The destinations of a source with their secrets and filters, in order of creation, as the data plane
-    gets them."""
-    query = select(destinations).where(destinations.c.source_id == source_id).order_by(destinations.c.seq)
-    filters, inserts = _filters_of_source(db, source_id), functions.inserts_of_source(db, vault, source_id)
+    gets them; `inserts` are the insert functions by the id of their destination."""
+    filters = _filters_of_source(db, source_id)
     mappings = subscriptions.of_source(db, vault, source_id)
     return tuple(
         _config(db, vault, row, tuple(filters.get(row.id, ())), inserts.get(row.id), mappings.get(row.id, ()))
-        for row in db.execute(query).all()
+        for row in db.execute(_OF_SOURCE, {"source_id": source_id}).all()
     )
 
 
@@ -278,9 +292,8 @@ def _consent_categories(settings: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _filters_of_source(db: Connection, source_id: str) -> dict[str, list[FilterConfig]]:
-    table = destination_filters
     found: dict[str, list[FilterConfig]] = {}
-    for row in db.execute(select(table).where(table.c.source_id == source_id).order_by(table.c.seq)):
+    for row in db.execute(_FILTERS_OF_SOURCE, {"source_id": source_id}):
         actions = msgspec.json.decode(row.actions, type=tuple[dict[str, Any], ...])
         found.setdefault(row.destination_id, []).append(FilterConfig(row.id, row.condition, actions, row.enabled))
     return found

@@ -12,7 +12,20 @@ from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
-from sqlalchemy import Column, Connection, Integer, Row, Select, String, Table, delete, insert, select, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    Integer,
+    Row,
+    Select,
+    String,
+    Table,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
 
 from mainstem.errors import NotFound
 from mainstem.model.snapshot import LivePluginConfig, live_plugin_path
@@ -72,9 +85,12 @@ def visible(call: Call) -> Select[Any]:
     return select(live_plugins).where(live_plugins.c.workspace_id == call.workspace_id, mine)
 
 
+_OF_SOURCE: Final = select(live_plugins).where(live_plugins.c.source_id == bindparam("source_id"))
+
+
 def config_of(db: Connection, source_id: str) -> LivePluginConfig | None:
     """What the data plane gets of a source's plugin; None when it never had one."""
-    row = db.execute(select(live_plugins).where(live_plugins.c.source_id == source_id)).one_or_none()
+    row = db.execute(_OF_SOURCE, {"source_id": source_id}).one_or_none()
     return None if row is None else LivePluginConfig(version=row.version, code=row.code or "")
 
 

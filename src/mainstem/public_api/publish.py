@@ -41,6 +41,8 @@ published = Table(
 )
 
 _NEWEST: Final = select(func.max(published.c.version))
+_ADD: Final = insert(published)
+_SOURCE: Final = select(sources).where(sources.c.id == bindparam("source_id"))
 _REPLACE: Final = update(published).where(published.c.source_id == bindparam("key"))
 
 
@@ -68,15 +70,15 @@ def put(db: Connection, vault: Vault, source_id: str, config: Published | None) 
     body = None if config is None else vault.seal(msgspec.msgpack.encode(config), source_id)
     row = {"source_id": source_id, "version": version, "body": body}
     if not db.execute(_REPLACE, {"key": source_id, "version": version, "body": body}).rowcount:
-        db.execute(insert(published), row)
+        db.execute(_ADD, row)
 
 
 def source_config(db: Connection, vault: Vault, source_id: str) -> SourceConfig | None:
     """The whole configuration of a source from the control tables; None when there is no such source."""
-    row = db.execute(select(sources).where(sources.c.id == source_id)).one_or_none()
+    row = db.execute(_SOURCE, {"source_id": source_id}).one_or_none()
     if row is None:
         return None
-    settings = settings_of(vault, row)
+    settings, inserts = settings_of(vault, row), functions.inserts_of_source(db, vault, source_id)
     return SourceConfig(
         id=source_id,
         workspace_id=row.workspace_id,
@@ -87,13 +89,13 @@ def source_config(db: Connection, vault: Vault, source_id: str) -> SourceConfig 
         enabled=row.enabled,
         write_keys=tuple(write_keys_of(db, [source_id]).get(source_id, [])),
         settings=settings,
-        destinations=destinations.of_source(db, vault, source_id),
+        destinations=destinations.of_source(db, vault, source_id, inserts),
         tracking_plan_id=row.tracking_plan_id or "",
         schema=structs.replace(
             schema_settings.controls_of(db, source_id), **schema_controls.controls_off(db, source_id)
         ),
         transformations=transformations.of_source(db, vault, source_id),
-        insert=functions.inserts_of_source(db, vault, source_id).get(source_id),
+        insert=inserts.get(source_id),
         function=functions.source_use(db, row, settings),
         live_plugin=live_plugins.config_of(db, source_id),
     )

@@ -27,6 +27,7 @@ from sqlalchemy import (
     Select,
     String,
     Table,
+    bindparam,
     delete,
     insert,
     select,
@@ -163,10 +164,16 @@ def visible(call: Call) -> Select[Any]:
 # ---- for the data plane, and for sources
 
 
+_OF_SOURCE: Final = (
+    select(transformations)
+    .where(transformations.c.source_id == bindparam("source_id"))
+    .order_by(transformations.c.seq)
+)
+
+
 def of_source(db: Connection, vault: Vault, source_id: str) -> tuple[TransformationConfig, ...]:
     """The transformations of a source, of both scopes, in order of creation, as the data plane gets them."""
-    table = transformations
-    found = db.execute(select(table).where(table.c.source_id == source_id).order_by(table.c.seq))
+    found = db.execute(_OF_SOURCE, {"source_id": source_id})
     return tuple(as_config(row, _parts_of(vault, row)) for row in found)
 
 

@@ -39,6 +39,10 @@ audit_head = Table(
     Column("seq", Integer, nullable=False),
     Column("hash", LargeBinary, nullable=False),
 )
+_HEAD: Final = select(audit_head)
+_APPEND: Final = insert(audit_events)
+_MOVE_HEAD: Final = update(audit_head)
+_FIRST_HEAD: Final = insert(audit_head)
 START: Final = bytes(32)
 SYSTEM: Final = "Segment"  # what the reference calls the actor of what nobody did
 
@@ -56,7 +60,7 @@ def record(
     resource_name: str,
 ) -> None:
     """Append an event in the transaction of the change; the transaction must be a writing one."""
-    head = db.execute(select(audit_head)).one_or_none()
+    head = db.execute(_HEAD).one_or_none()
     seq, before = (head.seq, head.hash) if head else (0, START)
     content: dict[str, Any] = {
         "seq": seq + 1,
@@ -70,9 +74,9 @@ def record(
         "resource_name": resource_name,
     }
     digest = _digest(vault, before, content)
-    db.execute(insert(audit_events).values(content | {"hash": digest}))
+    db.execute(_APPEND, content | {"hash": digest})
     newest = {"seq": seq + 1, "hash": _head_digest(vault, seq + 1, digest)}
-    db.execute(update(audit_head).values(newest) if head else insert(audit_head).values({"only": 1} | newest))
+    db.execute(_MOVE_HEAD if head else _FIRST_HEAD, {"only": 1} | newest if head is None else newest)
 
 
 def count(db: Connection) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection
+from sqlalchemy import ColumnElement, Connection, Select
 
 from mainstem.mail import Letter
 from mainstem.model.ports import LearnedSchemas, OutcomeStore, WarehouseDoor
@@ -113,6 +113,11 @@ class Call:
         """The rows on which the caller has a power, for the `where` of a family's `visible`; `id` is the column with
         the id of the source, warehouse, function or space that a row is, or belongs to."""
         return self.powers.clause(needs, id)
+
+    def narrowed(self, query: Select[Any], needs: Needs, id: ColumnElement[str]) -> Select[Any]:
+        """`query` for the rows of `reach`; itself where the caller has the power everywhere, so that a statement that
+        was made once stays the same."""
+        return query if self.powers.may_everywhere(needs) else query.where(self.reach(needs, id))
 
     def within(self, needs: Needs, ids: Sequence[str]) -> set[str]:
         """Which of these sources, warehouses, functions or spaces the caller has a power on."""

@@ -15,7 +15,7 @@ from collections.abc import Collection
 from typing import Final
 
 import msgspec
-from sqlalchemy import Column, Connection, Integer, LargeBinary, String, Table, insert, select, update
+from sqlalchemy import Column, Connection, Integer, LargeBinary, String, Table, bindparam, insert, select, update
 
 from mainstem.rest.ids import base58_id
 from mainstem.rest.rows import Moment, metadata
@@ -40,6 +40,9 @@ tokens = Table(
     Column("revoked_at", Moment),
     Column("user_id", String),
 )
+
+
+_ACTIVE: Final = select(tokens).where(tokens.c.hash == bindparam("wanted"), tokens.c.revoked_at.is_(None))
 
 
 class Access(enum.StrEnum):
@@ -103,7 +106,7 @@ def find_active(db: Connection, vault: Vault, secret: str) -> Token | None:
     """The token with this secret, unless it is unknown or revoked. Read afresh on every call, so a
     revocation holds at once in every process."""
     wanted = vault.keyed_hash(secret.encode())
-    row = db.execute(select(tokens).where(tokens.c.hash == wanted, tokens.c.revoked_at.is_(None))).one_or_none()
+    row = db.execute(_ACTIVE, {"wanted": wanted}).one_or_none()
     if row is None or not hmac.compare_digest(row.hash, wanted):
         return None
     return _token(row)

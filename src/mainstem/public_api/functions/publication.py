@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, bindparam, select
 
 from mainstem.model.snapshot import FunctionConfig, FunctionUse
 from mainstem.public_api.functions.function import (
@@ -16,6 +16,10 @@ from mainstem.public_api.functions.function import (
     insert_function_instances,
 )
 from mainstem.vault import Vault
+
+_AT_SOURCE: Final = select(insert_function_instances).where(
+    insert_function_instances.c.source_id == bindparam("source_id"), insert_function_instances.c.enabled
+)
 
 
 def config_of(db: Connection, vault: Vault, function_id: str) -> FunctionConfig | None:
@@ -41,9 +45,8 @@ def destination_use(db: Connection, row: Row[Any], settings: dict[str, Any]) -> 
 
 def inserts_of_source(db: Connection, vault: Vault, source_id: str) -> dict[str, FunctionUse]:
     """The enabled insert functions of a source and of its destinations, by the id of what they are inserted at."""
-    instances = insert_function_instances
-    query = select(instances).where(instances.c.source_id == source_id, instances.c.enabled)
-    return {row.integration_id: _insert_use(vault, row) for row in db.execute(query)}
+    found = db.execute(_AT_SOURCE, {"source_id": source_id})
+    return {row.integration_id: _insert_use(vault, row) for row in found}
 
 
 def _insert_use(vault: Vault, row: Row[Any]) -> FunctionUse:

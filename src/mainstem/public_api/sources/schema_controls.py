@@ -11,7 +11,7 @@ import enum
 from typing import Final
 
 import msgspec
-from sqlalchemy import Column, Connection, Integer, String, Table, delete, insert, select
+from sqlalchemy import Column, Connection, Integer, String, Table, bindparam, delete, insert, select
 
 from mainstem.rest.rows import metadata
 
@@ -65,10 +65,16 @@ def turn(db: Connection, source_id: str, switch: Switch, *, on: bool) -> bool:
     return True
 
 
+_OF_SOURCE: Final = (
+    select(schema_controls)
+    .where(schema_controls.c.source_id == bindparam("source_id"))
+    .order_by(schema_controls.c.seq)
+)
+
+
 def switched_off(db: Connection, source_id: str) -> list[Switch]:
     """What is off at a source, in the order in which it was turned off."""
-    mine = schema_controls.c.source_id == source_id
-    rows = db.execute(select(schema_controls).where(mine).order_by(schema_controls.c.seq))
+    rows = db.execute(_OF_SOURCE, {"source_id": source_id})
     return [Switch(Kind(row.kind), row.type, row.name, row.destination) for row in rows]
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Self, TypeVar
 
 import msgspec
 from msgspec import Meta, structs
-from sqlalchemy import Column, Connection, String, Table, delete, insert, select, update
+from sqlalchemy import Column, Connection, String, Table, bindparam, delete, insert, select, update
 
 from mainstem.errors import BadRequest, InputInvalid
 from mainstem.model.snapshot import SchemaControls
@@ -167,9 +167,12 @@ def update_schema_settings_in_source(
     return SchemaSettingsOutput(source_id=source_id, settings=after)
 
 
+_OF_SOURCE: Final = select(schema_settings).where(schema_settings.c.source_id == bindparam("source_id"))
+
+
 def settings_of(db: Connection, source_id: str) -> SchemaSettings:
     """The settings of a source, the defaults when none were ever sent."""
-    row = db.execute(select(schema_settings).where(schema_settings.c.source_id == source_id)).one_or_none()
+    row = db.execute(_OF_SOURCE, {"source_id": source_id}).one_or_none()
     blocks = msgspec.json.decode(row.blocks, type=Blocks) if row else Blocks()
     return SchemaSettings(
         group=blocks.group,

@@ -6,7 +6,7 @@ Source: Public API reference, tag "Sources".
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import (
@@ -20,6 +20,7 @@ from sqlalchemy import (
     Select,
     String,
     Table,
+    bindparam,
     select,
     true,
 )
@@ -63,6 +64,23 @@ deleted_sources = Table(
 )
 
 
+_ONE: Final = select(sources).where(
+    sources.c.workspace_id == bindparam("workspace_id"), sources.c.id == bindparam("id")
+)
+_WRITE_KEYS: Final = (
+    select(write_keys)
+    .where(write_keys.c.source_id.in_(bindparam("source_ids", expanding=True)))
+    .order_by(write_keys.c.seq)
+)
+_SAME_LABEL: Final = (labels.c.key == source_labels.c.key) & (labels.c.value == source_labels.c.value)
+_LABELS: Final = (
+    select(source_labels.c.source_id, labels)
+    .join(labels, _SAME_LABEL & (labels.c.workspace_id == bindparam("workspace_id")))
+    .where(source_labels.c.source_id.in_(bindparam("source_ids", expanding=True)))
+    .order_by(source_labels.c.key)
+)
+
+
 class Source(Wire, frozen=True):
     """A source on the wire. Callers who may not administer it see no write keys; secrets are masked."""
 
@@ -84,7 +102,7 @@ class SourceOutput(Wire, frozen=True):
 
 
 def visible(call: Call) -> Select[Any]:
-    """The only way the Public API reads the table."""
+    """The way the Public API reads the table, but for `one`."""
     mine = call.reach(Needs.SOURCE_READ, sources.c.id)
     return select(sources).where(sources.c.workspace_id == call.workspace_id, mine)
 
@@ -92,7 +110,9 @@ def visible(call: Call) -> Select[Any]:
 def one(call: Call, source_id: str) -> Row[Any]:
     """The row of a source that the caller may see, and change when the operation changes sources. Raises NotFound
     (a slug is not an id) and Forbidden."""
-    row = rows.one(call.db, visible(call).where(sources.c.id == source_id), rows.missing("Source", source_id))
+    query = call.narrowed(_ONE, Needs.SOURCE_READ, sources.c.id)
+    missing = rows.missing("Source", source_id)
+    row = rows.one(call.db, query, missing, workspace_id=call.workspace_id, id=source_id)
     call.demand_own(Needs.SOURCE_ADMIN, source_id)
     return row
 
@@ -181,23 +201,15 @@ def settings_of(vault: Vault, row: Row[Any]) -> dict[str, Any]:
 
 def write_keys_of(db: Connection, source_ids: Sequence[str]) -> dict[str, list[str]]:
     """Write keys of each source, the oldest first."""
-    query = select(write_keys).where(write_keys.c.source_id.in_(source_ids)).order_by(write_keys.c.seq)
     found: dict[str, list[str]] = {}
-    for row in db.execute(query):
+    for row in db.execute(_WRITE_KEYS, {"source_ids": source_ids}):
         found.setdefault(row.source_id, []).append(row.write_key)
     return found
 
 
 def labels_of(call: Call, source_ids: Sequence[str]) -> dict[str, list[Label]]:
     """Labels of each source, by key."""
-    same = (labels.c.key == source_labels.c.key) & (labels.c.value == source_labels.c.value)
-    query = (
-        select(source_labels.c.source_id, labels)
-        .join(labels, same & (labels.c.workspace_id == call.workspace_id))
-        .where(source_labels.c.source_id.in_(source_ids))
-        .order_by(source_labels.c.key)
-    )
     found: dict[str, list[Label]] = {}
-    for row in call.db.execute(query):
+    for row in call.db.execute(_LABELS, {"workspace_id": call.workspace_id, "source_ids": source_ids}):
         found.setdefault(row.source_id, []).append(label_of(row))
     return found

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Row,
     String,
     Table,
+    bindparam,
     delete,
     insert,
     select,
@@ -169,12 +170,18 @@ def _without_secrets(settings: dict[str, Any], action: Action | None) -> dict[st
 # ---- for the data plane, and for destinations
 
 
+_OF_SOURCE: Final = (
+    select(subscriptions)
+    .where(subscriptions.c.source_id == bindparam("source_id"), subscriptions.c.model_id == "")
+    .order_by(subscriptions.c.seq)
+)
+
+
 def of_source(db: Connection, vault: Vault, source_id: str) -> dict[str, tuple[SubscriptionConfig, ...]]:
     """The subscriptions of a source's events by destination, in order of creation, with their secrets. Those of
     models are left out: no event goes through them."""
-    query = select(subscriptions).where(subscriptions.c.source_id == source_id, subscriptions.c.model_id == "")
     found: dict[str, list[SubscriptionConfig]] = {}
-    for row in db.execute(query.order_by(subscriptions.c.seq)):
+    for row in db.execute(_OF_SOURCE, {"source_id": source_id}):
         found.setdefault(row.destination_id, []).append(_config(vault, row))
     return {destination_id: tuple(configs) for destination_id, configs in found.items()}
 
