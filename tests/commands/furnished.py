@@ -33,6 +33,12 @@ def new_folder(path: Path) -> Path:
     return path
 
 
+def flags(folder: Path) -> list[str]:
+    """What leads a command to a folder and its database."""
+    database = databases.settings(folder).database
+    return ["--data", str(folder), *(["--database", database.text] if database else [])]
+
+
 @contextmanager
 def asking(folder: Path) -> Iterator[Callable[..., Any]]:
     """Ask operations as the owner of the first workspace, in one transaction."""

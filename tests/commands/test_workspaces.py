@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from commands.furnished import PLANTED, furnish, new_folder
+from commands.furnished import PLANTED, flags, furnish, new_folder
 from mainstem.__main__ import main
 from mainstem.workspace_files.kinds import KINDS
 
@@ -19,12 +19,12 @@ def furnished(tmp_path: Path) -> Path:
     """A data folder with one of everything, and Ann let in."""
     folder = new_folder(tmp_path / "data")
     furnish(folder)
-    assert main(["user", "accept", "ann@x.example", "--name", "Ann", "--data", str(folder)]) == 0
+    assert main(["user", "accept", "ann@x.example", "--name", "Ann", *flags(folder)]) == 0
     return folder
 
 
 def run(folder: Path, *command: str) -> int:
-    return main(["workspace", *command, "--data", str(folder)])
+    return main(["workspace", *command, *flags(folder)])
 
 
 def exported(folder: Path, capsys: pytest.CaptureFixture[str], *flags: str) -> str:
@@ -161,7 +161,7 @@ def test_changes_of_every_kind_are_applied(
     file = saved(json.dumps(content), tmp_path / "w.json")
     assert run(furnished, "import", file, "--yes") == 0, capsys.readouterr().err
     assert json.loads(exported(furnished, capsys)) == content
-    assert main(["audit", "verify", "--data", str(furnished)]) == 0
+    assert main(["audit", "verify", *flags(furnished)]) == 0
 
 
 def test_only_with_prune_is_deleted_what_the_file_does_not_have(
@@ -249,14 +249,14 @@ def test_several_workspaces_are_listed_and_commands_ask_which(
     assert secret.startswith("mst_")
     assert run(folder, "list") == 0
     assert [line.split()[1] for line in capsys.readouterr().out.splitlines()[1:]] == ["my-workspace", "acme"]
-    assert main(["token", "list", "--data", str(folder)]) == 1
+    assert main(["token", "list", *flags(folder)]) == 1
     told = capsys.readouterr().err
-    assert told == "mainstem: --workspace SLUG is needed; the workspaces are: my-workspace, acme\n"
-    assert main(["user", "list", "--data", str(folder), "--workspace", "acme"]) == 0
+    assert told.endswith("mainstem: --workspace SLUG is needed; the workspaces are: my-workspace, acme\n")
+    assert main(["user", "list", *flags(folder), "--workspace", "acme"]) == 0
     assert "eve@x.example" in capsys.readouterr().out
-    assert main(["user", "list", "--data", str(folder), "--workspace", "other"]) == 1
+    assert main(["user", "list", *flags(folder), "--workspace", "other"]) == 1
     assert "there is no workspace other; there are: my-workspace, acme" in capsys.readouterr().err
-    assert main(["audit", "verify", "--data", str(folder)]) == 0
+    assert main(["audit", "verify", *flags(folder)]) == 0
     content = json.loads(exported(folder, capsys, "--workspace", "acme"))
     assert [each["slug"] for each in content["spaces"]] == ["dev", "prod"]
     assert [f"{each['key']}:{each['value']}" for each in content["labels"]] == ["environment:dev", "environment:prod"]
@@ -271,3 +271,17 @@ def test_a_slug_that_is_taken_or_malformed_is_refused(
     assert "--slug" in capsys.readouterr().err
     assert run(folder, "list") == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_what_concerns_the_whole_instance_asks_for_no_workspace(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = new_folder(tmp_path / "data")
+    assert run(folder, "create", "Acme") == 0
+    leaked = saved(capsys.readouterr().out, tmp_path / "leaked.txt")
+    assert main(["audit", "verify", *flags(folder)]) == 0
+    assert main(["token", "scan", leaked, "--revoke", *flags(folder)]) == 1
+    assert "is revoked" in capsys.readouterr().out
+    assert main(["secrets", "rotate", *flags(folder)]) == 0
+    assert main(["token", "list", *flags(folder), "--workspace", "acme"]) == 0
+    assert "revoked" in capsys.readouterr().out

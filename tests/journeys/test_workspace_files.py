@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from commands.furnished import flags
 from mainstem.__main__ import main
 from serving import OWNER_TOKEN, Served, served
 
@@ -37,7 +38,7 @@ def make_some(server: Served) -> dict[str, Any]:
 
 def export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
     capsys.readouterr()
-    assert main(["workspace", "export", "--data", str(tmp_path / "data")]) == 0
+    assert main(["workspace", "export", *flags(tmp_path / "data")]) == 0
     return capsys.readouterr().out
 
 
@@ -94,7 +95,7 @@ def test_sections_that_the_other_server_closes_are_reported_and_stay_as_they_are
     file, folder = tmp_path / "pulled.json", tmp_path / "data"
     with served(tmp_path, *PORTS) as server:
         make_some(server)
-        command = ["token", "create", "--description", "reads", "--access", "member", "--data", str(folder)]
+        command = ["token", "create", "--description", "reads", "--access", "member", *flags(folder)]
         assert main(command) == 0
         monkeypatch.setenv("MAINSTEM_PULL_TOKEN", capsys.readouterr().out.strip())
         assert main(["workspace", "pull", "--url", server.api_url, "--out", str(file)]) == 0
@@ -102,5 +103,5 @@ def test_sections_that_the_other_server_closes_are_reported_and_stay_as_they_are
     assert "users                     skipped\n" in told
     assert "users: skipped, status 403, GET /users: " in told
     assert "users" in json.loads(file.read_text())["skipped"]
-    assert main(["workspace", "import", str(file), "--prune", "--plan", "--data", str(folder)]) == 0
+    assert main(["workspace", "import", str(file), "--prune", "--plan", *flags(folder)]) == 0
     assert "note: users are not in the file and stay as they are\n" in capsys.readouterr().out

@@ -35,9 +35,7 @@ class Open(msgspec.Struct, frozen=True):
 
 def verify_audit(settings: Settings) -> int:
     """Walk the audit trail; exit code 1 when it was tampered with."""
-    demand_started(settings)
-    vault = open_vault(settings.data, settings.secret_key)
-    with closing(app.open_control(settings)) as control, control.transaction(writes=False) as db:
+    with _transaction(settings, writes=False) as (db, vault):
         rows, broken = audit.verify(db, vault)
     if broken:
         sys.stderr.write(f"mainstem: the audit trail is broken after {rows} good rows: {broken}\n")
@@ -56,10 +54,23 @@ def dead_letters(settings: Settings, action: str, ids: Sequence[int], every: boo
 def opened(settings: Settings, *, writes: bool) -> Iterator[Open]:
     """The data folder in a transaction, at the workspace that the settings name. Raises SettingsError when it holds
     no mainstem yet, or several workspaces and none is named."""
+    with _transaction(settings, writes=writes) as (db, vault):
+        yield Open(db, vault, chosen(db, settings.workspace).id)
+
+
+@contextmanager
+def opened_at_each(settings: Settings, *, writes: bool) -> Iterator[Sequence[Open]]:
+    """The same at each of its workspaces, the oldest first: for what concerns the whole instance."""
+    with _transaction(settings, writes=writes) as (db, vault):
+        yield [Open(db, vault, each.id) for each in workspaces.listed(db)]
+
+
+@contextmanager
+def _transaction(settings: Settings, *, writes: bool) -> Iterator[tuple[Connection, Vault]]:
     demand_started(settings)
     vault = open_vault(settings.data, settings.secret_key, settings.old_secret_keys)
     with closing(app.open_control(settings)) as control, control.transaction(writes=writes) as db:
-        yield Open(db, vault, chosen(db, settings.workspace).id)
+        yield db, vault
 
 
 def chosen(db: Connection, slug: str) -> Workspace:

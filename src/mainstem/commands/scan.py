@@ -19,7 +19,7 @@ from typing import IO, Final
 import msgspec
 
 from mainstem import app
-from mainstem.commands.administration import OPERATOR, opened
+from mainstem.commands.administration import OPERATOR, opened_at_each
 from mainstem.commands.terminal import printable
 from mainstem.errors import SettingsError
 from mainstem.public_api.secret_scanning import expose
@@ -99,7 +99,7 @@ def run(settings: Settings, paths: Sequence[Path], *, revoke: bool, ask: Callabl
     absent = [each for each in paths if not each.exists()]
     if absent:
         raise SettingsError(f"there is no {absent[0]}")
-    with opened(settings, writes=False) as folder:
+    with opened_at_each(settings, writes=False) as (folder, *_):
         search = Search(folder.vault, tokens.by_hash(folder.db))
     for path in paths:
         _search(search, path)
@@ -264,6 +264,6 @@ def _count(number: int, noun: str) -> str:
 
 def _revoke(settings: Settings, live: Sequence[Found]) -> None:
     now = app.utc_now()
-    with opened(settings, writes=True) as folder:
+    with opened_at_each(settings, writes=True) as (folder, *_):
         revoked = [each for each in live if expose(folder.db, folder.vault, each.token, now, OPERATOR)]
     sys.stdout.writelines(f"Token {each.token.id} is revoked.\n" for each in revoked)

@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from mainstem import app
-from mainstem.commands.administration import demand_started, opened, record
+from mainstem.commands.administration import demand_started, opened_at_each, record
 from mainstem.engines import sealed_files
 from mainstem.errors import FolderInUse, MainstemError, SettingsError
 from mainstem.public_api import sealed
@@ -133,8 +133,9 @@ def _considerate(steps: Iterator[Any]) -> Iterator[Any]:
 
 
 def _record(settings: Settings) -> None:
-    with opened(settings, writes=True) as folder:
-        record(folder, "Secret Key Rotated", "WORKSPACE", folder.workspace_id, "secret key")
+    with opened_at_each(settings, writes=True) as folders:
+        for folder in folders:
+            record(folder, "Secret Key Rotated", "WORKSPACE", folder.workspace_id, "secret key")
 
 
 @contextmanager
