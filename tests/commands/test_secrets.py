@@ -207,6 +207,9 @@ def test_keys_from_the_environment_are_rotated_with_the_old_one_beside_the_new(
     assert "the only key" in capsys.readouterr().err
     monkeypatch.setenv("MAINSTEM_SECRET_KEY", NEW)
     monkeypatch.setenv("MAINSTEM_OLD_SECRET_KEYS", OLD)
+    assert main(["audit", "verify", "--data", str(data)]) == 0, "commands know the old key too"
+    assert main(["token", "create", "--description", "CI", "--access", "owner", "--data", str(data)]) == 0
+    made = capsys.readouterr().out.split()[-1]
     assert rotate(data) == 1
     assert "start it again with both keys" in capsys.readouterr().err
     app.note_serving(data, open_vault(data, NEW, [OLD]))
@@ -218,6 +221,7 @@ def test_keys_from_the_environment_are_rotated_with_the_old_one_beside_the_new(
     control = databases.control(data)
     with control.transaction(writes=False) as db:
         assert tokens.find_active(db, alone, owner) is not None
+        assert tokens.find_active(db, alone, made) is not None
     control.close()
 
 

@@ -66,7 +66,7 @@ def create(settings: Settings, name: str, slug: str, owner: str) -> int:
         raise SettingsError("a name, and a --slug of small letters, digits and single hyphens, are needed")
     address, secret = decode({"email": owner}, invites.Invite).email, tokens.new_secret()
     demand_started(settings)
-    vault = open_vault(settings.data, settings.secret_key)
+    vault = open_vault(settings.data, settings.secret_key, settings.old_secret_keys)
     with closing(app.open_control(settings)) as control, control.transaction(writes=True) as db:
         if wanted in {each.slug for each in workspaces.listed(db)}:
             raise SettingsError(f"--slug: there is a workspace {wanted} already")
@@ -129,7 +129,7 @@ class _Opened(msgspec.Struct, frozen=True):
 @contextmanager
 def _opened(settings: Settings, *, writes: bool) -> Iterator[_Opened]:
     demand_started(settings)
-    vault = open_vault(settings.data, settings.secret_key)
+    vault = open_vault(settings.data, settings.secret_key, settings.old_secret_keys)
     with closing(app.open_control(settings)) as control:
         dispatcher = app.operations(settings, control, vault)
         with control.transaction(writes=writes) as db:
