@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,7 @@ from mainstem.engines.schema import Migration, migrations, remaining
 from mainstem.errors import EngineUnavailable
 
 FILE: Final = "control.db"
+_WAIT_SECONDS: Final = 10
 _UNAVAILABLE: Final = frozenset({OperationalError, DatabaseError})  # of the disk or the file; the others are of rows
 
 
@@ -30,18 +32,31 @@ class SqliteControl:
         self._engine = _engine(self.path)
         self._reading = self._engine.execution_options(writes=False)
         self._writing = self._engine.execution_options(writes=True)
+        self._writers_turn = threading.Lock()
 
     @contextlib.contextmanager
     def transaction(self, *, writes: bool) -> Iterator[Connection]:
         """A transaction, committed at the end of the block. A writing one holds the write lock from its
         start, so what it reads stays true. Raises EngineUnavailable when the disk is full or broken."""
         try:
-            with (self._writing if writes else self._reading).begin() as connection:
+            turn = self._turn() if writes else contextlib.nullcontext()
+            with turn, (self._writing if writes else self._reading).begin() as connection:
                 yield connection
         except DatabaseError as error:
             if type(error) in _UNAVAILABLE:
                 raise EngineUnavailable(f"the control database: {error.orig}") from error
             raise
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Writers of this process wait for each other here: SQLite would let them sleep and try again, for up to a
+        tenth of a second each time."""
+        if not self._writers_turn.acquire(timeout=_WAIT_SECONDS):
+            raise EngineUnavailable(f"the control database: other writers take longer than {_WAIT_SECONDS} seconds")
+        try:
+            yield
+        finally:
+            self._writers_turn.release()
 
     def migrate(self, steps: Sequence[Migration] | None = None) -> list[Migration]:
         """Bring the schema to this version, or as far as `steps` go; returns the steps taken. Raises NewerSchema,
@@ -90,7 +105,7 @@ def _migrate(raw: sqlite3.Connection, steps: Sequence[Migration]) -> list[Migrat
 def _engine(path: Path) -> Engine:
     engine = create_engine(
         f"sqlite:///{path}",
-        connect_args={"timeout": 10, "isolation_level": None},
+        connect_args={"timeout": _WAIT_SECONDS, "isolation_level": None},
         hide_parameters=True,  # errors are logged, and rows hold hashes, keys and what callers sent
     )
 

@@ -27,14 +27,16 @@ class ClientLeft(Exception):
 
 
 class PublicApi:
-    """The ASGI app. Operations run in threads, since they wait for the disk."""
+    """The ASGI app. Operations run in threads, since they wait for the disk; what writes in threads of its own, since
+    writers wait for each other and nobody who reads should wait with them."""
 
     def __init__(
         self, dispatcher: Dispatcher, *, max_request_bytes: int, pages: Sequence[Page] = (reference.page,)
     ) -> None:
         """`pages` are asked first, in order: what stands beside the API on the same server."""
         self._dispatcher, self._max_request_bytes, self._pages = dispatcher, max_request_bytes, pages
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="operation")
+        self._reading = ThreadPoolExecutor(THREADS, thread_name_prefix="reading")
+        self._writing = ThreadPoolExecutor(THREADS, thread_name_prefix="writing")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -44,7 +46,8 @@ class PublicApi:
         except ClientLeft:
             return
         loop = asyncio.get_running_loop()
-        answer = await loop.run_in_executor(self._threads, self._serve, request)
+        threads = self._reading if request.method in ("GET", "HEAD") else self._writing
+        answer = await loop.run_in_executor(threads, self._serve, request)
         headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers.items()]
         headers.append((b"content-length", str(len(answer.body)).encode()))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
