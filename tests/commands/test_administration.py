@@ -118,6 +118,7 @@ def test_the_doctor_looks_at_the_ports_it_is_told(folder: Path, capsys: pytest.C
     assert f"127.0.0.1:{port} answers" in capsys.readouterr().out
 
 
+@pytest.mark.sqlite
 def test_the_doctor_says_what_is_wrong_with_a_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder.chmod(0o755)
     assert run(folder, "doctor") == 0
