@@ -398,7 +398,7 @@ def prepare(settings: Settings, vault: Vault) -> str:
     control, now = open_control(settings), clock(settings)()
     control.migrate()
     _seed(settings, control)
-    with control.transaction(writes=True) as db:
+    with contextlib.closing(control), control.transaction(writes=True) as db:
         if workspaces.find_first(db) is not None:
             if not audit.is_kept_under(db, vault):
                 raise SettingsError(
@@ -415,7 +415,6 @@ def prepare(settings: Settings, vault: Vault) -> str:
                 db, vault, workspace_id=workspace.id, at=now, type="Access Token Created",
                 actor=audit.SYSTEM, resource_type="TOKEN", resource_id=token.id, resource_name=token.description,
             )  # fmt: skip
-    control.close()
     return secret
 
 
