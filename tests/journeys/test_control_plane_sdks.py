@@ -62,7 +62,7 @@ def newest(request: pytest.FixtureRequest, server: RunningServer) -> Iterator[Sd
 
 
 def make_warehouse(sdk: Sdk) -> dict[str, Any]:
-    """A warehouse that nothing is connected to."""
+    """A warehouse; the TypeScript SDK is too old to say that nothing is to be connected to it."""
     body = {
         "metadataId": POSTGRES,
         "name": unique("store"),
@@ -93,15 +93,16 @@ def test_a_warehouse_is_created_listed_changed_and_deleted(sdk: Sdk) -> None:
 def test_a_source_is_connected_to_a_warehouse_and_disconnected(sdk: Sdk) -> None:
     source, warehouse = make_source(sdk), make_warehouse(sdk)
     for _ in range(2):
-        connected = sdk.call("addConnectionFromSourceToWarehouse", warehouse["id"], source["id"])
-        assert connected["status"] == "CONNECTED"
-    (shown,) = sdk.call("listConnectedSourcesFromWarehouse", warehouse["id"], pagination=PAGE)["sources"]
-    assert shown["id"] == source["id"]
+        added = sdk.call("addConnectionFromSourceToWarehouse", warehouse["id"], source["id"])
+        assert added["status"] == "CONNECTED"
+    connected = sdk.call("listConnectedSourcesFromWarehouse", warehouse["id"], pagination=PAGE)["sources"]
+    assert source["id"] in [each["id"] for each in connected]
     warehouses = sdk.call("listConnectedWarehousesFromSource", source["id"], pagination=PAGE)["warehouses"]
     assert warehouse["id"] in [each["id"] for each in warehouses]
     gone = sdk.call("removeSourceConnectionFromWarehouse", warehouse["id"], source["id"])
     assert gone["status"] == "SUCCESS"
-    assert sdk.call("listConnectedSourcesFromWarehouse", warehouse["id"], pagination=PAGE)["sources"] == []
+    connected = sdk.call("listConnectedSourcesFromWarehouse", warehouse["id"], pagination=PAGE)["sources"]
+    assert source["id"] not in [each["id"] for each in connected]
 
 
 @proves("createValidationInWarehouse", "getConnectionStateFromWarehouse", level=2)
