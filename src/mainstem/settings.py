@@ -220,7 +220,8 @@ METAVARS: Final = {
     "strict_write_keys": "on|off", "packages": "DIR", "divert_to": "URL",
     "secret_scanning": "github|URL", "secret_scanning_keys": "FILE",
     "oauth_clients": "FILE", "public_api_url": "URL", "mail_from": "NAME@HOST",
-    "rate_limit_overrides": "NAME=N,…", "public_tracking_url": "URL", "seed": "WORD", "clock": "TIME", "workspace": "SLUG",
+    "rate_limit_overrides": "NAME=N,…", "public_tracking_url": "URL", "seed": "WORD",
+    "clock": "TIME", "workspace": "SLUG",
 }  # fmt: skip
 # flags show in the process list
 ENVIRONMENT_ONLY: Final = frozenset({"owner_token", "secret_key", "old_secret_keys", "smtp_url"})
