@@ -6,13 +6,16 @@ A folder has one control database, whichever it is: what opens the same folder a
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import Dialect
 
 from mainstem.engines.postgres_control import PostgresControl
 from mainstem.engines.postgres_snapshot import PostgresSnapshotStore
@@ -133,8 +136,12 @@ def clean(folder: Path | None) -> None:
 
 
 def control(folder: Path) -> Control:
-    """The control database of a folder."""
-    return _postgres(folder) if SERVER else SqliteControl(folder)
+    """The control database of a folder, which is migrated unless somebody made it otherwise."""
+    if SERVER:
+        return _postgres(folder)
+    if not (folder / FILE).exists():
+        (folder / FILE).write_bytes(_migrated_file())
+    return compiling_once(SqliteControl(folder))
 
 
 def empty_control(folder: Path) -> Control:
@@ -143,8 +150,41 @@ def empty_control(folder: Path) -> Control:
 
 
 def _postgres(folder: Path, *, is_empty: bool = False) -> PostgresControl:
-    control: PostgresControl = server().opened(folder, PostgresControl(server().url(folder, is_empty=is_empty)))
+    control = compiling_once(PostgresControl(server().url(folder, is_empty=is_empty)))
+    server().opened(folder, control)
     return control
+
+
+@cache
+def _migrated_file() -> bytes:
+    """A control database after every migration, which take longer than most tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        control = SqliteControl(Path(folder))
+        control.migrate()
+        control.close()
+        return control.path.read_bytes()
+
+
+def compiling_once(control: Control) -> Control:
+    """Let it share its compiled statements with all others of the run. Each engine compiles a statement once: no time
+    for a server, and most of the time of tests that have an engine each."""
+    dialect = _connected_dialect(type(control))
+    for engine in (control._engine, control._reading, control._writing):
+        engine.dialect, engine._compiled_cache = dialect, _statements
+    return control
+
+
+_statements: dict[Any, Any] = {}
+
+
+@cache
+def _connected_dialect(kind: type[Control]) -> Dialect:
+    """A dialect that knows what the database can do, which SQLAlchemy asks at the first connection."""
+    with tempfile.TemporaryDirectory() as folder:
+        first = PostgresControl(SERVER) if kind is PostgresControl else SqliteControl(Path(folder))
+        first._engine.connect().close()
+        first.close()
+    return first._engine.dialect
 
 
 def snapshot_store(

@@ -4,6 +4,8 @@ import sqlite3
 from importlib.resources import files
 from pathlib import Path
 
+from sqlalchemy import text
+
 from contract.proves import proves
 from mainstem.engines.sqlite_control import SqliteControl
 from mainstem.public_api import workspaces
@@ -33,8 +35,8 @@ class TestList:
     def test_spaces_of_another_workspace_are_neither_listed_nor_found(self, api: Api) -> None:
         with api.database.transaction(writes=True) as db:
             other = workspaces.create(db, "Other", "other", "owner@localhost", START)
-            query = "SELECT id FROM spaces WHERE workspace_id = ?"
-            theirs = [row[0] for row in db.exec_driver_sql(query, (other.id,))]
+            query = text("SELECT id FROM spaces WHERE workspace_id = :workspace_id")
+            theirs = [row[0] for row in db.execute(query, {"workspace_id": other.id})]
         assert len(theirs) == 2
         assert not {*theirs} & {*space_ids(api).values()}
         assert api.get(f"/spaces/{theirs[0]}").status == 404
