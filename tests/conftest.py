@@ -10,8 +10,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import databases
+
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # else as it was
+settings.load_profile("unhurried")
 
 REPORT = "report"  # the property of a test that is a line for the end of the run
 LEFT_OUT = "left_out"  # what a worker tells: how many journeys it left out

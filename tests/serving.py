@@ -22,7 +22,7 @@ import databases
 from journeys.running import MAINSTEM, clean_environment
 
 OWNER_TOKEN = "owner-token-for-the-tests-of-serve"
-STOP_SECONDS = 15
+STOP_SECONDS = 60
 
 
 class Served(msgspec.Struct):

@@ -59,7 +59,7 @@ def test_letters_go_out_in_the_background_in_order(sink: SmtpSink) -> None:
     mailer = Mailer(read_server(f"smtp://127.0.0.1:{sink.port}"), "a@x.example")
     for number in range(3):
         mailer.send(Letter("ann@x.example", f"Letter {number}", "text"))
-    assert all(sink.arrived.acquire(timeout=10) for _ in range(3))
+    assert all(sink.arrived.acquire(timeout=60) for _ in range(3))
     mailer.close()
     assert [each["Subject"] for each in sink.received] == ["Letter 0", "Letter 1", "Letter 2"]
 

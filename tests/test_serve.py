@@ -54,7 +54,7 @@ def runs(pid: int) -> bool:
 
 
 def wait_for(what: str, truth: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not truth():
         assert time.monotonic() < deadline, what
         time.sleep(0.02)
@@ -298,7 +298,7 @@ def supervised(tmp_path: Path, script: str) -> subprocess.CompletedProcess[str]:
     """Run a program around a Supervisor; `tmp_path` is its data folder."""
     text = textwrap.dedent(PRELUDE) + textwrap.dedent(script)
     return subprocess.run(
-        [sys.executable, "-c", text, str(tmp_path)], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-c", text, str(tmp_path)], capture_output=True, text=True, timeout=120, check=False
     )
 
 

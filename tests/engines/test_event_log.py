@@ -27,7 +27,7 @@ from mainstem.engines import sqlite_events
 from mainstem.engines.sqlite_events import SqliteEventLog
 from mainstem.errors import EngineUnavailable
 
-PATIENCE_SECONDS = 10  # how long a test waits for what must come; nothing waits this long when all is well
+PATIENCE_SECONDS = 60  # how long a test waits for what must come; nothing waits this long when all is well
 EVERYTHING = 1 << 40
 
 APPENDER = """

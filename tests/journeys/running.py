@@ -18,8 +18,8 @@ import databases
 
 MAINSTEM = Path(sys.executable).with_name("mainstem")
 OWNER_TOKEN_VARIABLE = "MAINSTEM_OWNER_TOKEN"
-START_SECONDS = 20
-STOP_SECONDS = 10
+START_SECONDS = 60
+STOP_SECONDS = 60
 
 
 def free_ports(count: int) -> list[int]:
@@ -90,7 +90,7 @@ class RunningServer:
 
     def _answers(self, url: str) -> bool:
         try:
-            with urllib.request.urlopen(url + "/", timeout=5):
+            with urllib.request.urlopen(url + "/", timeout=30):
                 return True
         except urllib.error.HTTPError as answer:  # 401 of the one, 404 of the other
             answer.close()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-ARRIVAL_SECONDS = 30
+ARRIVAL_SECONDS = 60
 
 
 @dataclass(frozen=True)

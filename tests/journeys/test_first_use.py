@@ -63,7 +63,7 @@ def test_a_second_server_on_the_same_folder_says_so_and_ends(start: Start, tmp_p
     api, tracking = free_ports(2)
     command = [MAINSTEM, "serve", "--data", tmp_path / "data"]
     command += ["--api", f"127.0.0.1:{api}", "--tracking", f"127.0.0.1:{tracking}"]
-    second = subprocess.run(command, env=clean_environment({}), capture_output=True, text=True, timeout=30)
+    second = subprocess.run(command, env=clean_environment({}), capture_output=True, text=True, timeout=120)
     assert second.returncode != 0
     assert "in use" in second.stdout + second.stderr
     assert httpx.get(first.api_url).status_code == 401, "the first goes on"
@@ -75,7 +75,7 @@ def test_a_misspelt_variable_is_an_error_that_names_it(tmp_path: Path) -> None:
         env=clean_environment({"MAINSTEM_WORKER": "2"}),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
     assert run.returncode != 0
     assert "MAINSTEM_WORKER" in run.stderr

@@ -21,7 +21,7 @@ from journeys.sink import Sink
 
 OWNER_TOKEN = "tracing-" + "0123456789abcdef" * 4
 HTTP_API = "iUM16Md8P2"
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 
 
 @pytest.fixture(scope="module")

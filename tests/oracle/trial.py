@@ -36,7 +36,7 @@ SETTINGS = {
     "MAINSTEM_ARCHIVE_BYTES": "65536",  # forget what is processed as soon as may be
 }
 DRAIN_SECONDS = 90.0
-BACK_SECONDS = 30.0
+BACK_SECONDS = 60.0
 IN_BUFFER_SECONDS = 1.0  # how long after a kill the sink may still read what was sent before
 
 

@@ -326,8 +326,8 @@ def test_a_slow_list_holds_up_two_calls_at_most(clock: Clock) -> None:
     found: list[Any] = []
     waiting = [threading.Thread(target=lambda: found.append(keys.find("k1"))) for _ in range(2)]
     waiting[0].start()
-    assert started.acquire(timeout=10)
-    assert keys._places.acquire(timeout=10)  # the second one that may wait
+    assert started.acquire(timeout=60)
+    assert keys._places.acquire(timeout=60)  # the second one that may wait
     with pytest.raises(KeysUnavailable):
         keys.find("k1")
     keys._places.release()

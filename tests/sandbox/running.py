@@ -38,7 +38,7 @@ def value(ended: Ended) -> Any:
 
 async def until(holds: Callable[[], bool]) -> None:
     """Wait for what happens in a process, of which nothing here is told."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not holds():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 

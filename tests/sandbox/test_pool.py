@@ -73,14 +73,14 @@ async def test_a_slow_invocation_ends_while_those_beside_it_go_on_in_the_same_pr
     let count = 0;
     async function onTrack({ ms }) { count++; await new Promise((resolve) => setTimeout(resolve, ms)); return count; }
     """
-    async with sandbox(msgspec.structs.replace(SMALL, seconds=2.0)) as box:
+    async with sandbox(msgspec.structs.replace(SMALL, seconds=4.0)) as box:
         function = code(source)
         first = asyncio.create_task(call(box, function, {"ms": 600_000}))
         await until(lambda: any(each._calls for each in box._processes))
         later = []
         for _ in range(8):
-            later.append(asyncio.create_task(call(box, function, {"ms": 1000})))
-            await asyncio.sleep(0.2)
+            later.append(asyncio.create_task(call(box, function, {"ms": 2000})))
+            await asyncio.sleep(0.4)
         assert (await first).how == "timeout"
         counts = [value(each) for each in await asyncio.gather(*later)]
     assert max(counts) > 2, "those that had begun were not begun again"

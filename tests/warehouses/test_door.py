@@ -170,7 +170,7 @@ def test_slow_hosts_never_take_every_thread(tmp_path: Path, caplog: pytest.LogCa
     threads = [threading.Thread(target=made.opens, args=("w", "slow", {})) for _ in range(AT_ONCE)]
     for thread in threads:
         thread.start()
-        assert slow.began.acquire(timeout=10)
+        assert slow.began.acquire(timeout=60)
     with pytest.raises(TooManyRequests):
         made.opens("w", "slow", {})
     slow.let_go.set()
