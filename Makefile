@@ -9,6 +9,8 @@ SYNCED := .venv/.synced
 SYNCED_DEV := .venv/.synced-dev
 
 POSTGRES_TESTS := tests/public_api tests/rest tests/contract tests/engines tests/commands tests/journeys tests/warehouses
+# Two processes, since tests wait for servers and disks; each test in order, so that a module's fixtures are made once.
+TWO := -n 2 --dist worksteal
 
 .PHONY: help run test test-postgres test-clients test-destinations test-terraform soak check bench docs clean
 
@@ -19,11 +21,11 @@ run: $(SYNCED) ## set up and start mainstem; flags through ARGS="--api 127.0.0.1
 	@exec $(RUN)/mainstem serve $(ARGS)
 
 test: $(SYNCED_DEV) ## set up and run the tests; one of them through ARGS="tests/rest"
-	$(RUN)/pytest $(ARGS)
+	$(RUN)/pytest $(or $(ARGS),$(TWO))
 
 test-postgres: $(SYNCED_DEV) ## run the tests of the control plane on a PostgreSQL server of their own
 	UV="$(UV)" scripts/with-postgres $(RUN)/pytest -m 'not clients and not destinations and not soak and not sqlite' \
-		$(or $(ARGS),$(POSTGRES_TESTS))
+		$(or $(ARGS),$(TWO) $(POSTGRES_TESTS))
 
 test-clients: $(SYNCED_DEV) ## run the journeys of the official clients (Node, Go, Chromium)
 	scripts/install-clients
