@@ -134,6 +134,7 @@ class Instance:
         self._http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://mainstem.test")
         self._runner = asyncio.Runner()
         self._made = 0
+        self._is_whole = False  # nothing that was made can be gone
         self._source: dict[str, Any] = {}
         self._destination: dict[str, Any] = {}
         self._filter: dict[str, Any] = {}
@@ -148,14 +149,8 @@ class Instance:
     def existing(self, path: str) -> dict[str, Sequence[Any]]:
         """Ids of objects that exist now, by the names that they go by under this path."""
         of_spaces = path.startswith("/filters")
-        if not self._is_there():
-            self._make()
-        self._make_functions()
-        self._make_plan()
-        self._make_warehouse()
-        self._make_in_space()
-        self._make_model()
-        self._make_people()
+        if not self._is_whole:
+            self._make_whole()
         source, destination = self._source["id"], self._destination["id"]
         inserted = (self._inserted["id"], self._inserted["id"].partition("_")[2])
         return {
@@ -179,7 +174,7 @@ class Instance:
             "userId": [self._user],
             "userIds": [[self._user], [""]],
             "userGroupId": [self._group],
-            "permissions": [[permission(self.api, "Source Admin")], []],
+            "permissions": [[self._permission], []],
             "forwardingViolationsTo": [source],
             "forwardingBlockedEventsTo": [source],
         }
@@ -190,7 +185,21 @@ class Instance:
         reply = self._runner.run(self._http.send(request))
         path = request.url.raw_path.decode()
         check_reply(method, path, reply.status_code, reply.headers["content-type"], reply.content)
+        self._is_whole = self._is_whole and (method == "GET" or reply.status_code >= 400)  # these change nothing
         return reply.status_code
+
+    def _make_whole(self) -> None:
+        """Everything, as far as it is gone."""
+        if not self._is_there():
+            self._make()
+        self._make_functions()
+        self._make_plan()
+        self._make_warehouse()
+        self._make_in_space()
+        self._make_model()
+        self._make_people()
+        self._permission = permission(self.api, "Source Admin")
+        self._is_whole = True
 
     def close(self) -> None:
         """Release what the instance holds."""
