@@ -215,11 +215,12 @@ def set_variables(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def stored(folder: Path) -> bytes:
-    """Every byte that the control database of a folder keeps."""
+    """Every byte that is kept of a folder: in its files, and in its control database where that is elsewhere."""
+    files = b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
     if not SERVER:
-        return b"".join(path.read_bytes() for path in sorted(folder.glob(f"{FILE}*")))
+        return files
     with psycopg.connect(server().url(folder)) as db:
-        return b"".join(_rows(db, name) for (name,) in db.execute(_TABLES).fetchall())
+        return files + b"".join(_rows(db, name) for (name,) in db.execute(_TABLES).fetchall())
 
 
 def _rows(db: psycopg.Connection[tuple[object, ...]], table: str) -> bytes:

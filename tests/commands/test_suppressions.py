@@ -102,7 +102,7 @@ def test_a_change_is_in_the_audit_trail_without_the_ids(folder):
 
 def test_no_id_lies_in_plain_text_on_the_disk(folder):
     run(folder, "add", "very-private-person")
-    assert all(b"very-private-person" not in each.read_bytes() for each in folder.iterdir() if each.is_file())
+    assert b"very-private-person" not in databases.stored(folder)
 
 
 def test_what_a_user_is_called_does_not_steer_the_terminal(folder, capsys):

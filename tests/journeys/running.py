@@ -59,11 +59,12 @@ class RunningServer:
         self.log = folder / "serve.log"
         self._command = [MAINSTEM, "serve", "--data", self.data, "--api", f"127.0.0.1:{api}"]
         self._command += ["--tracking", f"127.0.0.1:{tracking}", "--allow-private", "127.0.0.0/8,::1/128"]
+        self.database = databases.variables_of_first_start(self.data)  # commands on the folder need them too
         self._variables = {
             **({OWNER_TOKEN_VARIABLE: token} if token else {}),
             "MAINSTEM_RATE_LIMITS": "off",
             "MAINSTEM_RETRY_BASE_SECONDS": "0.2",  # the default of 30 s is for partners that are down for longer
-            **databases.variables_of_first_start(self.data),
+            **self.database,
             **(variables or {}),
         }
         self._process = self._started()

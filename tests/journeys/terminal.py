@@ -10,6 +10,8 @@ from journeys.running import MAINSTEM, RunningServer, clean_environment
 def mainstem(server: RunningServer, *arguments: str) -> str:
     """Run a command of `mainstem` on the server's folder and return what it prints."""
     command = [MAINSTEM, *arguments, "--data", server.data]
-    done = subprocess.run(command, env=clean_environment({}), capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        command, env=clean_environment(server.database), capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr + done.stdout
     return done.stdout

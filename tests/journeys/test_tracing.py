@@ -45,7 +45,7 @@ def connection(public_api: PublicApi, sink: Sink) -> Connection:
 def mainstem(server: RunningServer, *arguments: str, code: int = 0) -> str:
     """Run a command on the server's folder and return what it printed."""
     command = [MAINSTEM, *arguments, "--data", str(server.data)]
-    ran = subprocess.run(command, env=clean_environment({}), capture_output=True, text=True, timeout=120)
+    ran = subprocess.run(command, env=clean_environment(server.database), capture_output=True, text=True, timeout=120)
     assert ran.returncode == code, ran.stderr + ran.stdout
     return ran.stdout
 
@@ -69,7 +69,9 @@ def settled(server: RunningServer, message_id: str, count: int = 1) -> dict[str,
 
     def ask() -> dict[str, Any]:
         command = [MAINSTEM, "trace", message_id, "--json", "--data", str(server.data)]
-        ran = subprocess.run(command, env=clean_environment({}), capture_output=True, text=True, timeout=120)
+        ran = subprocess.run(
+            command, env=clean_environment(server.database), capture_output=True, text=True, timeout=120
+        )
         return dict(json.loads(ran.stdout))
 
     def arrived(told: dict[str, Any]) -> bool:
@@ -169,7 +171,7 @@ class Tail:
 
     def __init__(self, server: RunningServer, *arguments: str) -> None:
         command = [MAINSTEM, "tail", *arguments, "--data", str(server.data)]
-        environment = clean_environment({"PYTHONUNBUFFERED": "1"})
+        environment = clean_environment({"PYTHONUNBUFFERED": "1", **server.database})
         self.process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
         self.lines: list[str] = []
         self._told = threading.Condition()

@@ -1,10 +1,10 @@
 import re
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+import databases
 from contract.proves import proves
 from mainstem.destinations import CONNECTORS
 from mainstem.destinations.actions.catalogue import known
@@ -219,9 +219,9 @@ class TestSecrets:
             {"hook": ""},
         ]
 
-    def test_no_secret_lies_in_plain_text_on_disk(self, api: Api, source_id: str, tmp_path: Path) -> None:
+    def test_no_secret_lies_in_plain_text_on_disk(self, api: Api, source_id: str) -> None:
         new_webhook(api, source_id, settings={"hooks": [HOOK], "sharedSecret": SECRET})
-        on_disk = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+        on_disk = databases.stored(api.folder)
         assert source_id.encode() in on_disk
         assert SECRET.encode() not in on_disk
         assert b"Basic abcdef" not in on_disk
