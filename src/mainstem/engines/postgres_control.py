@@ -36,7 +36,8 @@ _BEGIN_READING: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _BEGIN_WRITING: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({WRITERS})"
 _UNAVAILABLE: Final = (OperationalError, InterfaceError, InternalError)  # of the server; the others are of rows
 _ON_CONNECT: Final = "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'"
-_CONNECTIONS: Final = 10  # kept open by a process; its threads are fewer
+_CONNECTIONS: Final = 16  # kept open by a process, as many as it has threads for calls
+_MORE_CONNECTIONS: Final = 4  # closed after use
 _WAIT_SECONDS: Final = 10
 
 
@@ -110,6 +111,7 @@ def _engine(url: str) -> Engine:
         "postgresql+psycopg://",
         creator=lambda: psycopg.connect(**parameters, autocommit=True),  # transactions begin below
         pool_size=_CONNECTIONS,
+        max_overflow=_MORE_CONNECTIONS,
         pool_timeout=_WAIT_SECONDS,
         hide_parameters=True,  # errors are logged, and rows hold hashes, keys and what callers sent
     )
