@@ -25,6 +25,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import Case, GenerationMode
 from schemathesis.core import NotSet
 
+import databases
 from contract.validator import check_reply
 from mainstem import contract
 from mainstem.model.ports import OutcomeCount, OutcomeQuery, UserCount
@@ -38,7 +39,8 @@ from public_api.warehousing import POSTGRES, new_credential, new_warehouse
 
 OPERATIONS = sorted(record.id for family in FAMILIES for record in family.operations)
 SERVED = schemathesis.openapi.from_dict(json.loads(reference.document()))
-EXAMPLES = 25
+EXAMPLES = 8 if databases.SERVER else 25
+MODES = [GenerationMode.POSITIVE] if databases.SERVER else list(GenerationMode)  # what fits no shape reaches no row
 ROUNDS = 3  # what is generated depends on what is imported: so often more, in earnest, until a call succeeds
 
 JAVASCRIPT, WEBHOOKS = "IqDTy1TpoU", "54521fdc25e721e32a72ef04"
@@ -348,7 +350,7 @@ def send(instance: Instance, case: Case, chance: Chance) -> int:
     return instance.send(case.method, f"{path}?{urlencode(query, doseq=True)}", headers, body)
 
 
-@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
+@pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.value)
 @pytest.mark.parametrize("operation_id", OPERATIONS)
 def test_no_input_leads_to_a_5xx_or_outside_the_contract(
     operation_id: str, mode: GenerationMode, tmp_path: Path
