@@ -23,7 +23,7 @@ from oracle.numbered import Id, event_of
 
 USERS_PER_CLIENT = 6
 MOST_IN_BATCH = 24
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 WAIT_AGAIN_SECONDS = (0.02, 0.2)
 
 
@@ -70,7 +70,7 @@ class Generator:
             return [each for _, ids in self._acknowledged for each in ids]
 
     def wait_for_more(self, count: int) -> None:
-        """Return when `count` further events were acknowledged; fail when they are not in a minute."""
+        """Return when `count` further events were acknowledged; fail when they are not in three minutes."""
         with self._logged:
             wanted = self._count + count
             arrived = self._logged.wait_for(lambda: self._count >= wanted or self._faults, PATIENCE_SECONDS)
@@ -78,7 +78,7 @@ class Generator:
             assert not self._faults, "\n".join(self._faults)
 
     def wait_for_status(self, status: str, count: int) -> None:
-        """Return when `count` further answers had this status; fail when they do not come in a minute."""
+        """Return when `count` further answers had this status; fail when they do not come in three."""
         with self._logged:
             wanted = self.statuses[status] + count
             arrived = self._logged.wait_for(lambda: self.statuses[status] >= wanted or self._faults, PATIENCE_SECONDS)
