@@ -24,7 +24,7 @@ test: $(SYNCED_DEV) ## set up and run the tests; one of them through ARGS="tests
 	$(RUN)/pytest $(or $(ARGS),$(TWO))
 
 test-postgres: $(SYNCED_DEV) ## run the tests of the control plane on a PostgreSQL server of their own
-	UV="$(UV)" scripts/with-postgres $(RUN)/pytest -m 'not clients and not destinations and not soak and not sqlite' \
+	UV="$(UV)" scripts/with-postgres $(RUN)/pytest -m 'not clients and not destinations and not soak and not terraform and not sqlite' \
 		$(or $(ARGS),$(TWO) $(POSTGRES_TESTS))
 
 test-clients: $(SYNCED_DEV) ## run the journeys of the official clients (Node, Go, Chromium)

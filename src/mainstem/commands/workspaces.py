@@ -141,7 +141,7 @@ def _opened(settings: Settings, *, writes: bool) -> Iterator[_Opened]:
 
 def export(settings: Settings, format: str, out: Path | None) -> int:
     """Write the whole workspace as JSON to `out` or to standard output, or as Terraform to the folder `out`."""
-    with _opened(settings, writes=False) as it:
+    with _opened(settings, writes=True) as it:  # that profiles warehouses were listed belongs into the audit trail
         document = read_workspace(InProcess(it.dispatcher, it.db, it.token))
     text = text_of(document) if format == "json" else terraform.text_of(document)
     _write(text, out / "main.tf" if out is not None and format == "terraform" else out)
