@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from commands.furnished import flags
 from contract.proves import proves
 from journeys.clients import GO_PROGRAM, installed, node_program
 from journeys.public_api import Connection, PublicApi, eventually
@@ -165,7 +166,7 @@ def test_what_a_destination_function_says_is_in_its_log_and_no_secret_is_on_the_
     track(server, source["writeKeys"][0], "Bought")
 
     def logged() -> str:
-        assert main(["function", "logs", function["id"], "--data", str(server.data)]) == 0
+        assert main(["function", "logs", function["id"], *flags(server.data)]) == 0
         return capsys.readouterr().out
 
     shown = eventually(logged, lambda text: "seen Bought" in text)
