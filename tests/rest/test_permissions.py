@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from mainstem.rest.grants import Resource
@@ -69,7 +67,7 @@ def test_administering_by_label_shows_the_write_keys_of_what_bears_it(api: Api) 
     assert (source["id"], len(source["writeKeys"])) == (one, 1)
 
 
-def test_a_token_without_any_role_sees_the_workspace_and_nothing_in_it(api: Api, tmp_path: Path) -> None:
+def test_a_token_without_any_role_sees_the_workspace_and_nothing_in_it(api: Api) -> None:
     new_source(api)
     bare = api.member_with("")
     assert api.get("/", token=bare).status == 200
