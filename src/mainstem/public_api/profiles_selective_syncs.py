@@ -16,7 +16,8 @@ from msgspec import Meta
 from sqlalchemy import Row, delete, insert, select, update
 
 from mainstem.errors import BadRequest
-from mainstem.public_api.profiles_warehouses import RESOURCE, exclusions, one, profiles_warehouses, title_of
+from mainstem.public_api.profiles_warehouses import RESOURCE, exclusions, one, profiles_warehouses
+from mainstem.public_api.warehouses.warehouse import title_of
 from mainstem.rest.operation import ALPHA, Call, Family
 from mainstem.rest.pagination import PageInput, Pagination, slice_of
 from mainstem.rest.permissions import Needs

@@ -35,7 +35,15 @@ from mainstem.public_api import credentials, spaces
 from mainstem.public_api.catalog import WarehouseMetadata
 from mainstem.public_api.labels import StatusOutput
 from mainstem.public_api.warehouses.lifecycle import described_by, merged
-from mainstem.public_api.warehouses.warehouse import NAME, NAME_MAX, shown
+from mainstem.public_api.warehouses.warehouse import (
+    Name,
+    metadata_of,
+    named,
+    note_credential,
+    settings_of,
+    shown,
+    title_of,
+)
 from mainstem.rest import rows
 from mainstem.rest.ids import base58_id
 from mainstem.rest.operation import ALPHA, Call, Family
@@ -70,7 +78,6 @@ RESOURCE: Final = "PROFILES_WAREHOUSE"
 WITHOUT_PROFILES: Final = frozenset({"db2"})  # types of warehouses, by slug
 _BESIDE_THE_PLACE: Final = frozenset({"username", "credentialId"})  # options that do not say which database it is
 
-Name = Annotated[str, Meta(max_length=NAME_MAX)]  # an empty one says nothing
 SchemaName = Annotated[str, Meta(min_length=1, max_length=127)]
 
 
@@ -133,48 +140,21 @@ def one(call: Call, space_id: str, warehouse_id: str) -> Row[Any]:
     return rows.one(call.db, visible(call).where(mine), rows.missing("Profiles warehouse", warehouse_id))
 
 
-def title_of(call: Call, row: Row[Any]) -> str:
-    """What the audit trail calls a profiles warehouse: its name, else that of its type."""
-    return str(_settings_of(call, row).get(NAME) or _metadata_of(row).name)
-
-
-def _metadata_of(row: Row[Any]) -> WarehouseMetadata:
-    return described_by(row.metadata_id)
-
-
-def _settings_of(call: Call, row: Row[Any]) -> dict[str, Any]:
-    return msgspec.json.decode(call.vault.open(row.settings, row.id), type=dict[str, Any])
-
-
 def _warehouse_of(call: Call, row: Row[Any], space_id: str) -> ProfilesWarehouse:
     """A row as it is on the wire, for a caller who spells the space so."""
-    described = _metadata_of(row)
+    described = metadata_of(row)
     return ProfilesWarehouse(
         id=row.id,
         space_id=space_id,
         workspace_id=row.workspace_id,
         enabled=row.enabled,
         metadata=described,
-        settings=shown(_settings_of(call, row), described),
+        settings=shown(settings_of(call, row), described),
         schema_name=UNSET if row.schema_name is None else row.schema_name,
     )
 
 
 # ---- rules
-
-
-def _named(settings: Mapping[str, Any], name: str | Unset | None) -> dict[str, Any]:
-    """Settings with the name that stands beside them: it wins over one among them, and null takes away the stored one
-    unless they have another. A null among them alone says nothing, as for other warehouses."""
-    if name:
-        return {**settings, NAME: name}
-    if name is None:
-        return {NAME: None, **settings}
-    return {key: value for key, value in settings.items() if key != NAME or value is not None}
-
-
-def _note_credential(call: Call, own_id: str, settings: Mapping[str, Any], described: WarehouseMetadata) -> None:
-    credentials.note_use(call, own_id, settings, kind=(described.name, described.slug))
 
 
 def _described(metadata_id: str) -> WarehouseMetadata:
@@ -197,7 +177,7 @@ def _check_schema(
         spaces.spaces, spaces.spaces.c.id == profiles_warehouses.c.space_id
     )
     for row in call.db.execute(query.where(alike)).all() if place else ():
-        if (row.schema_name or row.slug) == schema and _place(described, _settings_of(call, row)) == place:
+        if (row.schema_name or row.slug) == schema and _place(described, settings_of(call, row)) == place:
             raise Conflict(
                 f"Schema {schema} of this database is that of another profiles warehouse.", field="schemaName"
             )
@@ -240,7 +220,7 @@ def create_profiles_warehouse(
 ) -> ProfilesWarehouseOutput:
     """Create Profiles Warehouse"""
     space, described = spaces.one(call, space_id), _described(body.metadata_id)
-    settings = merged(call, {}, _named(body.settings, body.name), described)
+    settings = merged(call, {}, named(body.settings, body.name), described)
     warehouse_id, schema_name = base58_id(), given(body.schema_name, None)
     _check_schema(call, warehouse_id, described, settings, schema_name or space.slug)
     call.db.execute(
@@ -255,7 +235,7 @@ def create_profiles_warehouse(
             event_tables=True,
         )
     )
-    _note_credential(call, warehouse_id, settings, described)
+    note_credential(call, warehouse_id, settings, described)
     row = one(call, space_id, warehouse_id)
     call.record("Profiles Sync Warehouse Created", RESOURCE, warehouse_id, title_of(call, row))
     return ProfilesWarehouseOutput(profiles_warehouse=_warehouse_of(call, row, space_id))
@@ -282,15 +262,15 @@ def update_profiles_warehouse_for_space_warehouse(
 
 def _changes(call: Call, row: Row[Any], body: UpdateProfilesWarehouseInput) -> dict[str, Any]:
     """The columns that `body` really changes. Raises InputInvalid and Conflict."""
-    described, before = _metadata_of(row), _settings_of(call, row)
-    after = merged(call, before, _named(body.settings, body.name), described)
+    described, before = metadata_of(row), settings_of(call, row)
+    after = merged(call, before, named(body.settings, body.name), described)
     wanted = {"enabled": body.enabled, "schema_name": body.schema_name}
     changes: dict[str, Any] = {
         name: value for name, value in wanted.items() if value not in (UNSET, getattr(row, name))
     }
     if after != before:
         changes["settings"] = call.vault.seal(msgspec.json.encode(after), row.id)
-        _note_credential(call, row.id, after, described)
+        note_credential(call, row.id, after, described)
     if changes.keys() & {"settings", "schema_name"}:
         slug = call.db.execute(select(spaces.spaces.c.slug).where(spaces.spaces.c.id == row.space_id)).scalar_one()
         _check_schema(call, row.id, described, after, changes.get("schema_name", row.schema_name) or slug)

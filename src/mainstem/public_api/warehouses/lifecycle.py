@@ -8,10 +8,9 @@ for `settings.name` alone says nothing, as clients send it with every key that t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 from sqlalchemy import Row, delete, insert, literal, select, update
 
 from mainstem.errors import InputInvalid
@@ -20,12 +19,14 @@ from mainstem.public_api.catalog import WarehouseMetadata
 from mainstem.public_api.labels import StatusOutput
 from mainstem.public_api.sources.source import sources
 from mainstem.public_api.warehouses.warehouse import (
-    NAME,
-    NAME_MAX,
     RESOURCE,
+    Name,
     Warehouse,
     connect_all,
+    credential_kinds,
     metadata_of,
+    named,
+    note_credential,
     one,
     options_of,
     settings_of,
@@ -46,7 +47,6 @@ from mainstem.rest.permissions import Needs, ResourceType
 from mainstem.rest.wire import UNSET, Unset, Wire
 
 api = Family("Warehouses")
-Name = Annotated[str, Meta(max_length=NAME_MAX)]  # an empty one says nothing: clients send it for none
 
 
 class CreateWarehouseInput(Wire, frozen=True):
@@ -96,15 +96,10 @@ def merged(
     """`stored` settings with `sent` laid over them. Raises InputInvalid for what a warehouse of this type cannot be
     configured with."""
     settings = integration_settings.merged(stored, sent, options_of({**stored, **sent}, described))
-    faults = type_faults(settings, described) or credentials.use_faults(call, settings, _kind(described))
+    faults = type_faults(settings, described) or credentials.use_faults(call, settings, credential_kinds(described))
     if faults:
         raise InputInvalid(faults)
     return settings
-
-
-def _kind(described: WarehouseMetadata) -> tuple[str, ...]:
-    """What the type of a credential for such a warehouse may be called."""
-    return (described.name, described.slug)
 
 
 @api.operation("GET /warehouses", needs=Needs.WAREHOUSE_READ)
@@ -119,7 +114,7 @@ def create_warehouse(call: Call, body: CreateWarehouseInput) -> WarehouseOutput:
     """Create Warehouse"""
     call.demand_everywhere(Needs.WAREHOUSE_ADMIN)
     described = described_by(body.metadata_id)
-    settings = merged(call, {}, body.settings | ({NAME: body.name} if body.name else {}), described)
+    settings = merged(call, {}, named(body.settings, body.name), described)
     warehouse_id = base58_id()
     call.db.execute(
         insert(warehouses).values(
@@ -130,7 +125,7 @@ def create_warehouse(call: Call, body: CreateWarehouseInput) -> WarehouseOutput:
             settings=call.vault.seal(msgspec.json.encode(settings), warehouse_id),
         )
     )
-    credentials.note_use(call, warehouse_id, settings, kind=_kind(described))
+    note_credential(call, warehouse_id, settings, described)
     if body.disconnect_all_sources is not True:
         _connect_sources(call, warehouse_id)
     row = one(call, warehouse_id)
@@ -160,10 +155,10 @@ def update_warehouse(call: Call, warehouse_id: str, body: UpdateWarehouseInput) 
     """Update Warehouse"""
     row = one(call, warehouse_id)
     described, before = metadata_of(row), settings_of(call, row)
-    after = merged(call, before, _sent(body), described)
+    after = merged(call, before, named(body.settings, body.name), described)
     changes: dict[str, Any] = {}
     if after != before:
-        credentials.note_use(call, row.id, after, kind=_kind(described))
+        note_credential(call, row.id, after, described)
         changes["settings"] = call.vault.seal(msgspec.json.encode(after), row.id)
     if body.enabled not in (UNSET, row.enabled):
         changes["enabled"] = body.enabled
@@ -172,16 +167,6 @@ def update_warehouse(call: Call, warehouse_id: str, body: UpdateWarehouseInput) 
     row = one(call, warehouse_id)
     _record_changes(call, row, changes)
     return WarehouseOutput(warehouse=warehouse_of(call, row))
-
-
-def _sent(body: UpdateWarehouseInput) -> dict[str, Any]:
-    """The settings of a body with the name that it gives, or takes, in whichever place."""
-    sent = dict(body.settings)
-    if body.name:
-        return sent | {NAME: body.name}
-    if sent.get(NAME) is None and body.name is not None:
-        sent.pop(NAME, None)
-    return {NAME: None} | sent if body.name is None else sent
 
 
 def _record_changes(call: Call, row: Row[Any], changes: Mapping[str, Any]) -> None:

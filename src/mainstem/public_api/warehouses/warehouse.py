@@ -10,9 +10,10 @@ judgement.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import Meta
 from sqlalchemy import (
     Boolean,
     Column,
@@ -35,7 +36,7 @@ from mainstem.rest.operation import Call
 from mainstem.rest.pagination import Page, Pagination
 from mainstem.rest.permissions import Needs
 from mainstem.rest.rows import metadata
-from mainstem.rest.wire import Faults, Wire
+from mainstem.rest.wire import Faults, Unset, Wire
 
 warehouses = Table(
     "warehouses",
@@ -77,6 +78,8 @@ PASSWORD: Final = "password"  # noqa: S105  # the name of the setting
 _ENCRYPTED: Final = "encrypted"
 _NUMERIC: Final = "port"  # clients send it as a number or as text
 
+Name = Annotated[str, Meta(max_length=NAME_MAX)]  # an empty one says nothing: clients send it for none
+
 
 class Warehouse(Wire, frozen=True):
     """A warehouse on the wire."""
@@ -113,6 +116,26 @@ def metadata_of(row: Row[Any]) -> WarehouseMetadata:
 def settings_of(call: Call, row: Row[Any]) -> dict[str, Any]:
     """The settings of a warehouse with their secrets."""
     return msgspec.json.decode(call.vault.open(row.settings, row.id), type=dict[str, Any])
+
+
+def named(settings: Mapping[str, Any], name: str | Unset | None) -> dict[str, Any]:
+    """Settings of a body with the name that stands beside them: it wins over one among them, and null takes the
+    stored one away unless they have another. A null among them alone says nothing."""
+    if name:
+        return {**settings, NAME: name}
+    if name is None:
+        return {NAME: None, **settings}
+    return {key: value for key, value in settings.items() if key != NAME or value is not None}
+
+
+def note_credential(call: Call, own_id: str, settings: Mapping[str, Any], described: WarehouseMetadata) -> None:
+    """Keep that the warehouse uses the credential that its settings name, or none any more."""
+    credentials.note_use(call, own_id, settings, kind=credential_kinds(described))
+
+
+def credential_kinds(described: WarehouseMetadata) -> tuple[str, ...]:
+    """What the type of a credential for such a warehouse may be called."""
+    return (described.name, described.slug)
 
 
 def title_of(call: Call, row: Row[Any]) -> str:
