@@ -173,5 +173,4 @@ def add_permissions_to_user_group(call: Call, user_group_id: str, body: Permissi
 def replace_permissions_for_user_group(call: Call, user_group_id: str, body: PermissionsInput) -> PermissionsOutput:
     """Replace Permissions for User Group"""
     row = one(call, user_group_id)
-    with owners.keeping_one(call.db, call.workspace_id):
-        return permissions.replace(call, (GROUP, row.id), row.name, body)
+    return permissions.replace(call, (GROUP, row.id), row.name, body)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from mainstem.public_api.iam import policies
+from mainstem.public_api.iam import owners, policies
 from mainstem.public_api.iam.policies import Asked, Change, Policy, Subject
 from mainstem.public_api.labels import Label
 from mainstem.rest.grants import GROUP, Resource
@@ -90,9 +90,12 @@ def add(call: Call, subject: Subject, name: str, body: PermissionsInput) -> Perm
 
 
 def replace(call: Call, subject: Subject, name: str, body: PermissionsInput) -> PermissionsOutput:
-    """Give a user or group, which is called `name`, these permissions and no others."""
+    """Give a user or group, which is called `name`, these permissions and no others. Raises Conflict when that takes
+    the last owner away."""
     wanted = policies.granted(call.db, call.workspace_id, _asked(body))
-    record(call, policies.replace(call.db, call.workspace_id, subject, wanted), name)
+    with owners.keeping_one(call.db, call.workspace_id):
+        change = policies.replace(call.db, call.workspace_id, subject, wanted)
+    record(call, change, name)
     return output(call, subject)
 
 

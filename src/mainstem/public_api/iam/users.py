@@ -137,8 +137,7 @@ def add_permissions_to_user(call: Call, user_id: str, body: PermissionsInput) ->
 def replace_permissions_for_user(call: Call, user_id: str, body: PermissionsInput) -> PermissionsOutput:
     """Replace Permissions for User"""
     row = one(call, user_id)
-    with owners.keeping_one(call.db, call.workspace_id):
-        return permissions.replace(call, (USER, user_id), row.email, body)
+    return permissions.replace(call, (USER, user_id), row.email, body)
 
 
 @api.operation("GET /users/{userId}/groups", needs=Needs.WORKSPACE_OWNER)
