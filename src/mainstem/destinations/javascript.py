@@ -8,12 +8,12 @@ Source: Webhooks Destination, "Authentication"; ECMA-262, JSON.stringify, Number
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 
-_MAX_SAFE_INTEGER: Final = 2**53 - 1
+from mainstem.model.javascript import MAX_SAFE_INTEGER, number_text
+
 _INDEX: Final = re.compile(r"0|[1-9][0-9]{0,9}", re.ASCII)
 _MAX_INDEX: Final = 2**32 - 2
 _NUMBER: Final = re.compile(
@@ -45,15 +45,15 @@ def _with_numbers(value: Any) -> Any:
     if kind is list:
         return [each if type(each) is str else _with_numbers(each) for each in value]
     if kind is float:
-        return msgspec.Raw(number(value).encode())
-    if kind is int and abs(value) > _MAX_SAFE_INTEGER:
+        return msgspec.Raw(number_text(value).encode())
+    if kind is int and abs(value) > MAX_SAFE_INTEGER:
         return _as_double(value)
     return value
 
 
 def _as_double(value: int) -> Any:
     try:
-        return msgspec.Raw(number(float(value)).encode())
+        return msgspec.Raw(number_text(float(value)).encode())
     except OverflowError:
         return None  # JSON.parse reads Infinity, which JSON.stringify prints as null
 
@@ -67,14 +67,3 @@ def _in_property_order(value: Any) -> Any:
     first = set(indexes)
     keys = [*sorted(indexes, key=int), *(key for key in value if key not in first)]
     return {key: _in_property_order(value[key]) for key in keys}
-
-
-def number(value: float) -> str:
-    """A finite double as JavaScript prints it: 1.0 is 1, 1e-7 stays, 1e20 is written out, 1e21 is 1e+21."""
-    if value.is_integer() and abs(value) <= _MAX_SAFE_INTEGER:
-        return str(int(value))
-    if 1e-6 <= abs(value) < 1e21:
-        text = format(Decimal(repr(value)), "f")
-        return text.removesuffix(".0")
-    digits, _, exponent = repr(value).partition("e")
-    return f"{digits}e{int(exponent):+d}"
