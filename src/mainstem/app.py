@@ -18,7 +18,7 @@ from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
-from mainstem import __version__, public_api, tracking_api
+from mainstem import __version__, http_server, public_api, tracking_api
 from mainstem.delivery import deliver, process
 from mainstem.delivery.attempts import AttemptLog
 from mainstem.delivery.equipment import equipped
@@ -50,6 +50,8 @@ from mainstem.settings import Address, Settings
 from mainstem.vault import Vault, note_serving, open_vault
 
 if TYPE_CHECKING:
+    import ssl
+
     from mainstem.engines.postgres_control import PostgresControl
     from mainstem.rest.limits import Windows
 
@@ -251,12 +253,10 @@ def run_public_api(
 
 def run_tracking_api(settings: Settings, address: Address, vault: Vault, stop: threading.Event) -> None:
     """The life of the Tracking API's process."""
-    import uvloop  # only this process needs it
-
     log = open_event_log(settings)
     app = tracking_api.build(settings, open_snapshot(settings, vault), log)
-    tracking_api.tune_interpreter()
-    uvloop.run(_serve_tracking_api(settings, address, app, stop))
+    http_server.tune_interpreter()
+    http_server.run(app, tracking_api.TERMS, address, stop, tls=_tls(settings))
     log.close()
 
 
@@ -294,13 +294,8 @@ def _delivery(settings: Settings, vault: Vault, share: tuple[int, int]) -> Calla
     return lambda stop: run_delivery(settings, vault, share, stop)
 
 
-async def _serve_tracking_api(
-    settings: Settings, address: Address, app: tracking_api.TrackingApi, stop: threading.Event
-) -> None:
-    stopped, loop = asyncio.Event(), asyncio.get_running_loop()
-    _when(stop, lambda: loop.call_soon_threadsafe(stopped.set))
-    tls = tracking_api.tls_context(settings.tls_cert, settings.tls_key) if settings.tls_cert else None
-    await tracking_api.serve(app, address, tls, stopped)
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    return http_server.tls_context(settings.tls_cert, settings.tls_key) if settings.tls_cert else None
 
 
 async def _serve_http(

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import uvloop
 
-from mainstem import tracking_api
+from mainstem import http_server, tracking_api
 from mainstem.engines.sqlite_events import SqliteEventLog
 from mainstem.errors import EngineUnavailable
 from mainstem.model.event import Received, from_record
@@ -68,7 +68,7 @@ class Served:
         self._log = SqliteEventLog(self.database)
         self._forgotten = 0
         app = tracking_api.build(Settings(**settings), LiveSnapshot(self.snapshots), self._log)
-        self._tls = tracking_api.tls_context(*certificate) if certificate else None
+        self._tls = http_server.tls_context(*certificate) if certificate else None
         self.port = _free_port()
         self._thread = threading.Thread(target=lambda: uvloop.run(self._serve(app)))
         self._thread.start()
@@ -80,7 +80,7 @@ class Served:
 
     async def _serve(self, app: tracking_api.TrackingApi) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        await tracking_api.serve(app, Address("127.0.0.1", self.port), self._tls, self._stop)
+        await http_server.serve(app, tracking_api.TERMS, Address("127.0.0.1", self.port), self._stop, tls=self._tls)
 
     def _wait_until_it_listens(self) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mainstem.tracking_api import server
+from mainstem.http_server import server
 from tracking_api.serving import PATIENCE_SECONDS, WRITE_KEY, Served
 
 BODY = b'{"userId":"u","event":"E","writeKey":"%s"}' % WRITE_KEY.encode()

@@ -13,7 +13,7 @@ import pytest
 
 from mainstem.model.event import CALL
 from mainstem.model.snapshot import FunctionUse
-from mainstem.tracking_api.bodies import MAX_CALL_BYTES
+from mainstem.tracking_api.requests import MAX_CALL_BYTES
 from tracking_api.serving import UNKNOWN_KEY, WRITE_KEY, Served, source
 
 KEY = "WriteKeyOfTheSourceThatIsFunction"

@@ -1,7 +1,7 @@
 """The Tracking API: HTTP in, one record on the event log, answered once it is on disk.
 
     routes.py        which path does what; start here
-    server.py, connections.py   from bytes to requests and back
+    requests.py      a request, and how much is taken of clients
     app.py           one request from its route to its answer
     events.py        event and batch calls     pixel.py   the same by image     cdn_settings.py   what browsers load
     source_functions.py   calls of source functions          live_plugins.py   what mobile applications load
@@ -15,6 +15,6 @@ Source: Tracking API reference, "HTTP Tracking API".
 from __future__ import annotations
 
 from mainstem.tracking_api.app import TrackingApi, build
-from mainstem.tracking_api.server import serve, tls_context, tune_interpreter
+from mainstem.tracking_api.requests import TERMS
 
-__all__ = ["TrackingApi", "build", "serve", "tls_context", "tune_interpreter"]
+__all__ = ["TERMS", "TrackingApi", "build"]

@@ -11,21 +11,20 @@ from typing import Final
 
 import msgspec
 
+from mainstem import http_server
 from mainstem.errors import MainstemError
 
 JSON: Final = ("content-type", "application/json")
 RETRY_AFTER_SECONDS: Final = 5
 
 
-class Answer(msgspec.Struct, frozen=True, eq=False):
-    """A status, a body and headers. `for_any_origin`: a public file, the same for every website.
-
-    An answer equals only itself, so that what is made of the constant ones can be looked up cheaply.
-    """
+class Answer(http_server.Answer, frozen=True, eq=False):
+    """`for_any_origin`: a public file, the same for every website."""
 
     status: int
     body: bytes
     headers: tuple[tuple[str, str], ...] = (JSON,)
+    is_reused: bool = False
     for_any_origin: bool = False
 
 

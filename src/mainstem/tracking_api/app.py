@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from mainstem import http_server
 from mainstem.errors import EngineUnavailable
 from mainstem.model.ports import EventLog
 from mainstem.model.snapshot import LiveSnapshot
@@ -13,7 +14,7 @@ from mainstem.tracking_api.answers import FAILED, NOT_FOUND, UNAVAILABLE, Answer
 from mainstem.tracking_api.browser import for_origin, preflight
 from mainstem.tracking_api.intake import Intake
 from mainstem.tracking_api.notices import Notice
-from mainstem.tracking_api.requests import Request
+from mainstem.tracking_api.requests import Request, read
 from mainstem.tracking_api.routes import find_route
 
 _log: Final = logging.getLogger("mainstem.tracking_api")
@@ -31,8 +32,9 @@ class TrackingApi:
         self._intake = intake
         self._unavailable = Notice("requests were answered 503")
 
-    async def __call__(self, request: Request) -> Answer:
+    async def __call__(self, received: http_server.Request) -> Answer:
         """Answer one request. Whatever goes wrong becomes one answer, with the headers browsers need."""
+        request = read(received)
         try:
             answer = await self._answer(request)
         except Refused as refused:

@@ -9,11 +9,9 @@ import zlib
 from typing import Final
 
 from mainstem.tracking_api.answers import MALFORMED_JSON, OVER_LIMIT, Refused
-from mainstem.tracking_api.requests import Request
+from mainstem.tracking_api.requests import GZIP_OVERHEAD_BYTES, Request
 
 _GZIP_MAGIC: Final = b"\x1f\x8b"
-GZIP_OVERHEAD_BYTES: Final = 1024  # gzip makes incompressible bytes longer, by far less than this
-MAX_CALL_BYTES: Final = 512 * 1024  # of a call of a source function
 _GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
 
 

@@ -52,7 +52,7 @@ def preflight(headers: Mapping[str, str]) -> Answer:
 @functools.lru_cache(maxsize=1024)
 def _with_headers(answer: Answer, origin: str | None) -> Answer:
     added = _FOR_ANY if origin is None else _for_one(origin)
-    return msgspec.structs.replace(answer, headers=(*answer.headers, *added))
+    return msgspec.structs.replace(answer, headers=(*answer.headers, *added), is_reused=True)
 
 
 def _for_one(origin: str) -> tuple[tuple[str, str], ...]:

@@ -13,9 +13,9 @@ import msgspec
 
 from mainstem.model.event import CALL
 from mainstem.tracking_api.answers import NO_SOURCE_FUNCTION, NOT_UTF_8, UNSUPPORTED_MEDIA_TYPE, Answer, Refused
-from mainstem.tracking_api.bodies import MAX_CALL_BYTES, read_body
+from mainstem.tracking_api.bodies import read_body
 from mainstem.tracking_api.intake import Intake
-from mainstem.tracking_api.requests import Request
+from mainstem.tracking_api.requests import MAX_CALL_BYTES, Request
 
 _CONTENT_TYPES: Final = frozenset({"application/json", "application/x-www-form-urlencoded", ""})  # "": none was given
 

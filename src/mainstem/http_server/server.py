@@ -1,8 +1,4 @@
-"""Listens, and looks after the connections: one process, one event loop.
-
-Why not the server of the Public API: there each request crosses threads twice, which costs more than everything
-that happens to an event here until it is on disk.
-"""
+"""Listens, and looks after the connections."""
 
 from __future__ import annotations
 
@@ -12,11 +8,13 @@ import email.utils
 import gc
 import ssl
 import sys
+import threading
 from pathlib import Path
 from typing import Final
 
+from mainstem.http_server.connections import Clock, Connection
+from mainstem.http_server.messages import App, Terms
 from mainstem.settings import Address
-from mainstem.tracking_api.connections import App, Clock, Connection
 
 BACKLOG: Final = 1024
 QUIET_SECONDS: Final = 75.0  # longer than the proxies that keep connections to us
@@ -28,7 +26,7 @@ _TICK_SECONDS: Final = 1.0
 def tune_interpreter() -> None:
     """Set up a process that does nothing but serve; call it once all is loaded."""
     gc.freeze()  # what is loaded by now stays for ever: collections need not look at it again
-    # The thread that writes the event log needs the interpreter three times a group and would wait 5 ms each time.
+    # A thread that writes needs the interpreter three times a transaction and would wait 5 ms each time.
     sys.setswitchinterval(0.001)
 
 
@@ -40,16 +38,56 @@ def tls_context(certificate: Path, key: Path | None) -> ssl.SSLContext:
     return context
 
 
-async def serve(app: App, address: Address, tls: ssl.SSLContext | None, stop: asyncio.Event) -> None:
+def run(
+    app: App,
+    terms: Terms,
+    address: Address,
+    stop: threading.Event,
+    *,
+    tls: ssl.SSLContext | None = None,
+    shares_address: bool = False,
+) -> None:
+    """The life of a process that serves, until `stop` is set. See serve."""
+    import uvloop  # only processes that serve need it
+
+    async def until_stopped() -> None:
+        stopped, loop = asyncio.Event(), asyncio.get_running_loop()
+
+        def pass_on() -> None:
+            stop.wait()
+            with contextlib.suppress(RuntimeError):  # the event loop ended by itself
+                loop.call_soon_threadsafe(stopped.set)
+
+        threading.Thread(target=pass_on, daemon=True).start()
+        await serve(app, terms, address, stopped, tls=tls, shares_address=shares_address)
+
+    uvloop.run(until_stopped())
+
+
+async def serve(
+    app: App,
+    terms: Terms,
+    address: Address,
+    stop: asyncio.Event,
+    *,
+    tls: ssl.SSLContext | None = None,
+    shares_address: bool = False,
+) -> None:
     """Answer requests until `stop` is set; then finish those that came and return, within 5 seconds.
 
-    Raises OSError when the address cannot be listened on.
+    With `shares_address` other processes listen on the same address, and the system deals connections out among
+    them. Raises OSError when the address cannot be listened on.
     """
     loop, clock = asyncio.get_running_loop(), Clock()
     scheme = "https" if tls else "http"
     _tick(clock)
     listening = await loop.create_server(
-        lambda: Connection(app, clock, scheme), address.host, address.port, ssl=tls, backlog=BACKLOG
+        lambda: Connection(app, terms, clock, scheme),
+        address.host,
+        address.port,
+        ssl=tls,
+        backlog=BACKLOG,
+        reuse_port=shares_address or None,
     )
     ticking = loop.create_task(_keep_time(clock))
     await stop.wait()

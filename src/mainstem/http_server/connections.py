@@ -1,7 +1,8 @@
 """One HTTP/1.1 connection: bytes in, requests to the application one after the other, answers out in order.
 
-The parser is llhttp, which refuses ambiguous lengths and other ways to smuggle requests. What is here beside it
-are bounds: on headers, on bodies, on what waits, on time. Source: RFC 9112, "HTTP/1.1".
+The parser is llhttp, which refuses ambiguous lengths and other ways to smuggle requests, and tells of a request only
+when it is whole. What is here beside it are bounds: on headers, on bodies, on what waits, on time. Source: RFC 9112,
+"HTTP/1.1".
 """
 
 from __future__ import annotations
@@ -10,41 +11,16 @@ import asyncio
 import collections
 import functools
 import http
-from collections.abc import Callable, Coroutine
-from typing import Any, Final, cast
-from urllib.parse import unquote
+from typing import Final, cast
 
 import httptools
 
-from mainstem.model.event import MAX_BATCH_BYTES
-from mainstem.tracking_api.answers import Answer
-from mainstem.tracking_api.bodies import GZIP_OVERHEAD_BYTES, MAX_CALL_BYTES
-from mainstem.tracking_api.requests import Request
+from mainstem.http_server.messages import Answer, App, Request, Terms
 
 MAX_HEAD_BYTES: Final = 128 * 1024  # an event by image is up to 32 KB, three times as much when escaped
-MAX_BODY_BYTES: Final = max(MAX_BATCH_BYTES, MAX_CALL_BYTES) + GZIP_OVERHEAD_BYTES
-# A client reads the refusal of a body that is too long only after it has sent it; so much is listened to.
-MAX_IGNORED_BYTES: Final = 4 * 1024 * 1024
-MAX_WAITING_REQUESTS: Final = 16
-
-_READ_HEADERS: Final = frozenset(
-    {
-        b"authorization",
-        b"origin",
-        b"host",
-        b"x-forwarded-for",
-        b"access-control-request-headers",
-        b"expect",
-        b"accept-encoding",
-        b"if-none-match",
-    }
-)
 _WITHOUT_BODY: Final = frozenset({http.HTTPStatus.NO_CONTENT, http.HTTPStatus.NOT_MODIFIED})
-_PASSED_ON_WHOLE: Final = b"/functions/"  # a source function gets every header of its call
 _REASONS: Final = {status.value: status.phrase for status in http.HTTPStatus}
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-App = Callable[[Request], Coroutine[Any, Any, Answer]]
 
 
 class Clock:
@@ -67,10 +43,11 @@ class Clock:
 class Connection(asyncio.Protocol):
     """Speaks HTTP/1.1 with one client. `heard_at` and `asked_at` tell the server whom to hang up on."""
 
-    def __init__(self, app: App, clock: Clock, scheme: str) -> None:
+    def __init__(self, app: App, terms: Terms, clock: Clock, scheme: str) -> None:
         self.heard_at = clock.now
         self.asked_at: float | None = None  # since when a request is coming in that is not whole yet
         self._app = app
+        self._terms = terms
         self._clock = clock
         self._scheme = scheme
         self._loop = asyncio.get_running_loop()
@@ -84,10 +61,11 @@ class Connection(asyncio.Protocol):
 
     def _begin(self) -> None:
         self._url = b""
-        self._headers: dict[str, str] = {}
+        self._headers: list[tuple[str, str]] = []
         self._chunks: list[bytes] = []
         self._head_bytes = self._body_bytes = 0
         self._is_in_head = True
+        self._awaits_continue = False
 
     # What asyncio calls
 
@@ -117,7 +95,7 @@ class Connection(asyncio.Protocol):
             self._refuse(400)
         if self._is_in_head and self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(431)
-        if self._body_bytes > MAX_IGNORED_BYTES:
+        if self._body_bytes > self._terms.max_body_bytes + self._terms.max_ignored_bytes:
             self._is_last = True
             self._add_request(is_too_long=True)
         if self._answering is None and (self._waiting or self._is_last):
@@ -126,7 +104,7 @@ class Connection(asyncio.Protocol):
     def _ignore(self, size: int) -> None:
         """Nothing after the last request is looked at, and it must end at some time."""
         self._body_bytes += size
-        if self._body_bytes > MAX_IGNORED_BYTES:
+        if self._body_bytes > self._terms.max_ignored_bytes:
             self._transport.abort()
 
     def eof_received(self) -> bool:
@@ -152,24 +130,31 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
-        if name not in _READ_HEADERS and not self._url.startswith(_PASSED_ON_WHOLE):
+        terms = self._terms
+        if name not in terms.kept_headers and not self._url.startswith(terms.all_headers_under):
             return
-        key, text = name.decode("latin-1"), value.decode("latin-1")
-        before = self._headers.get(key)
-        self._headers[key] = text if before is None else f"{before},{text}"
+        self._headers.append((name.decode("latin-1"), value.decode("latin-1")))
+        if name == b"expect":
+            self._awaits_continue = value.lower() == b"100-continue"
 
     def on_headers_complete(self) -> None:
         self._is_in_head = False
-        if self._headers.get("expect", "").lower() == "100-continue":
+        if not self._awaits_continue:
+            return
+        if self._declared_bytes() <= self._terms.max_body_bytes:
             self._transport.write(_CONTINUE)
+        elif not self._is_last:  # it asked before it sends, so it need not send
+            self._add_request(is_too_long=True)
+            self._is_last = True
 
     def on_body(self, chunk: bytes) -> None:
         self._body_bytes += len(chunk)
-        if self._body_bytes <= MAX_BODY_BYTES:
+        if self._body_bytes <= self._terms.max_body_bytes:
             self._chunks.append(chunk)
 
     def on_message_complete(self) -> None:
-        self._add_request(is_too_long=self._body_bytes > MAX_BODY_BYTES)
+        if not self._is_last:  # it is when this request was refused before its body came
+            self._add_request(is_too_long=self._body_bytes > self._terms.max_body_bytes)
 
     # From requests to answers
 
@@ -180,7 +165,7 @@ class Connection(asyncio.Protocol):
             path = _path_of_whole_url(path)
         request = Request(
             self._parser.get_method().decode(),
-            unquote(path) if b"%" in path else path.decode("latin-1"),
+            path.decode("latin-1"),
             query.decode("latin-1"),
             self._headers,
             self._peer,
@@ -189,10 +174,14 @@ class Connection(asyncio.Protocol):
             is_too_long,
         )
         self._waiting.append((request, self._parser.should_keep_alive()))
-        if len(self._waiting) > MAX_WAITING_REQUESTS and self._is_reading:
+        if len(self._waiting) > self._terms.max_waiting_requests and self._is_reading:
             self._is_reading = False
             self._transport.pause_reading()
         self._begin()
+
+    def _declared_bytes(self) -> int:
+        """What the body was announced with, as far as that header is kept; 0 when it was not."""
+        return next((int(value) for name, value in self._headers if name == "content-length"), 0)
 
     def _answer_next(self) -> None:
         if not self._waiting:
@@ -213,9 +202,7 @@ class Connection(asyncio.Protocol):
             self._waiting.clear()
         stays_open = not self._is_last or bool(self._waiting)
         answer = answering.result()
-        # A public file is made anew for each request and may be long: nobody shall hold on to a thousand of them.
-        render = _render.__wrapped__ if answer.for_any_origin else _render
-        head, body = render(answer, stays_open)
+        head, body = (_remembered if answer.is_reused else _rendered)(answer, stays_open)
         self._transport.write(b"".join((head, self._clock.date, b"" if self._answers_head else body)))
         if not self._is_reading and not self._waiting:
             self._is_reading = True
@@ -255,8 +242,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
 
-@functools.lru_cache(maxsize=1024)
-def _render(answer: Answer, stays_open: bool) -> tuple[bytes, bytes]:
+def _rendered(answer: Answer, stays_open: bool) -> tuple[bytes, bytes]:
     """Status line and headers up to the date, and what follows the date."""
     lines = [f"HTTP/1.1 {answer.status} {_REASONS[answer.status]}"]
     lines += [f"{name}: {value}" for name, value in answer.headers]
@@ -265,6 +251,9 @@ def _render(answer: Answer, stays_open: bool) -> tuple[bytes, bytes]:
     if not stays_open:
         lines.append("connection: close")
     return ("\r\n".join(lines) + "\r\ndate: ").encode(), answer.body
+
+
+_remembered: Final = functools.lru_cache(maxsize=1024)(_rendered)
 
 
 def _path_of_whole_url(url: bytes) -> bytes:
