@@ -29,6 +29,7 @@ REFUSED: list[tuple[Any, str]] = [
     ({"strategy": "SPECIFIC_DAYS", "config": {"days": [], "hours": [], "timezone": "Mars/Base"}}, "config.timezone"),
     ({"strategy": "CRON", "config": {"spec": "0 0 * *", "timezone": "UTC"}}, "config.spec"),
     ({"strategy": "CRON", "config": {"spec": "60 0 * * *", "timezone": "UTC"}}, "config.spec"),
+    ({"strategy": "CRON", "config": {"spec": "1" * 5_000 + " 0 * * *", "timezone": "UTC"}}, "config.spec"),
     ({"strategy": "CRON", "config": {"spec": "x 0 * * *", "timezone": "UTC"}}, "config.spec"),
     ({"strategy": "CRON", "config": {"spec": "*/10 * * * *", "timezone": "UTC"}}, "config.spec"),
     ({"strategy": "CRON", "config": {"spec": "0,55 * * * *", "timezone": "UTC"}}, "config.spec"),

@@ -121,7 +121,7 @@ _NAMES: Final = {
     3: "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC",
     4: "SUN MON TUE WED THU FRI SAT",
 }
-_PART: Final = re.compile(r"(\*|\d+(?:-\d+)?)(?:/(\d+))?", re.ASCII)
+_PART: Final = re.compile(r"(\*|\d{1,4}(?:-\d{1,4})?)(?:/(\d{1,4}))?", re.ASCII)
 
 
 def _cron_fault(spec: str) -> str:
