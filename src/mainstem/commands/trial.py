@@ -141,7 +141,6 @@ class Run:
 
     def __init__(self, snapshot: Snapshot, only_to: str, functions: Functions | None) -> None:
         self._snapshot = snapshot
-        self._only_to = only_to
         self._functions = functions
         self._around = Surroundings(
             snapshot, _none_seen, Filters(), Names(), random.Random(0).random, 0,  # noqa: S311 samples

@@ -36,7 +36,6 @@ from mainstem.sandbox import Code, Ended, Invocation, Sandbox
 
 DEFAULT_BATCH: Final = 20
 MAX_BATCH: Final = 400
-SOURCE_RETRIES: Final = 6
 _THROWN: Final = {
     "EventNotSupported": "unsupported_event_type",
     "InvalidEventPayload": "message_rejected",

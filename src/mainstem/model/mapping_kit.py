@@ -23,7 +23,6 @@ MAX_LIQUID: Final = 1_000
 MAX_DEPTH: Final = 64
 ROOT: Final = "__segment_internal_directive"
 SYNC_MODE: Final = "__segment_internal_sync_mode"
-MATCHING_KEY: Final = "__segment_internal_matching_key"
 SYNC_MODES: Final = ("add", "update", "upsert", "delete", "mirror")
 DISABLED_TAGS: Final = frozenset({"case", "for", "include", "layout", "render", "tablerow"})
 DISABLED_FILTERS: Final = frozenset(

@@ -416,11 +416,6 @@ def _equalities(node: Node) -> dict[str, str] | None:
     return None
 
 
-def own_object(condition: str) -> str:
-    """`traits` when the condition picks identify or group calls, else `properties`. Raises FqlError."""
-    return _OWN.get(subject(condition)[0], _PROPERTIES)
-
-
 def value_paths(config: TransformationConfig) -> set[Keys]:
     """What it sets, from the event down."""
     return {split_path(path) for paths, _ in config.property_value_transformations for path in paths}
