@@ -9,7 +9,6 @@ Source: Public API reference, "Delivery Overview" (ranges, start and end); zero 
 from __future__ import annotations
 
 import datetime as dt
-import enum
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -18,20 +17,16 @@ import msgspec
 from mainstem.errors import InputInvalid
 from mainstem.model.ports import OutcomeCount
 from mainstem.rest.rows import moment_text
-from mainstem.rest.wire import UNSET, Faults, Unset, Wire
+from mainstem.rest.wire import UNSET, AnyCase, Faults, Unset, Wire
 
 
-class Granularity(enum.StrEnum):
-    """The size of a bucket, read without regard to case: the types of the TypeScript SDK on npm (47.0.0) know
-    `minute`, those of the reference `MINUTE`."""
+class Granularity(AnyCase):
+    """The size of a bucket: the types of the TypeScript SDK on npm (47.0.0) know `minute`, those of the reference
+    `MINUTE`."""
 
     DAY = "DAY"
     HOUR = "HOUR"
     MINUTE = "MINUTE"
-
-    @classmethod
-    def _missing_(cls, value: object) -> Granularity | None:
-        return next((each for each in cls if isinstance(value, str) and each.value == value.upper()), None)
 
 
 BUCKET_MINUTES: Final[Mapping[str, int]] = {"MINUTE": 1, "HOUR": 60, "DAY": 1440}

@@ -19,7 +19,7 @@ from msgspec import UNSET, UnsetType, inspect
 
 from mainstem.errors import InputInvalid
 
-__all__ = ["UNSET", "Faults", "Text", "Unset", "Wire", "decode", "given"]
+__all__ = ["UNSET", "AnyCase", "Faults", "Text", "Unset", "Wire", "decode", "given"]
 
 Unset = UnsetType
 Faults = list[tuple[str, str]]
@@ -41,6 +41,15 @@ class Text(abc.ABC):
     @abc.abstractmethod
     def read(cls, text: str) -> Self:
         """What `text` means. Raises ValueError with what is wrong, in words that follow the field's name."""
+
+
+class AnyCase(enum.StrEnum):
+    """A word that is read without regard to case, as clients and the reference's own samples need (`Block`,
+    `minute`), and sent in upper case."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        return next((each for each in cls if isinstance(value, str) and each.value == value.upper()), None)
 
 
 def given(value: Value | UnsetType, otherwise: Value) -> Value:

@@ -8,8 +8,7 @@ Source: Public API reference, "Update Schema Settings in Source", its troublesho
 
 from __future__ import annotations
 
-import enum
-from typing import Annotated, Any, Final, Self, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from msgspec import Meta, structs
@@ -21,7 +20,7 @@ from mainstem.public_api.sources.source import one, sources, visible
 from mainstem.rest.operation import Call, Family
 from mainstem.rest.permissions import Needs
 from mainstem.rest.rows import metadata
-from mainstem.rest.wire import UNSET, Unset, Wire
+from mainstem.rest.wire import UNSET, AnyCase, Unset, Wire
 
 api = Family("Sources")
 schema_settings = Table(
@@ -39,14 +38,6 @@ WITHOUT_PLAN: Final = frozenset(
 
 SourceId = Annotated[str, Meta(min_length=1)]
 Block = TypeVar("Block", bound=Wire)
-
-
-class AnyCase(enum.Enum):
-    """Read without regard to case, as the reference's own sample needs (`Block`); sent in upper case."""
-
-    @classmethod
-    def _missing_(cls, value: object) -> Self | None:
-        return next((each for each in cls if isinstance(value, str) and each.value == value.upper()), None)
 
 
 class TrackAction(AnyCase):
