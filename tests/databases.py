@@ -168,9 +168,8 @@ def _migrated_file() -> bytes:
 def compiling_once(control: Control) -> Control:
     """Let it share its compiled statements with all others of the run. Each engine compiles a statement once: no time
     for a server, and most of the time of tests that have an engine each."""
-    dialect = _connected_dialect(type(control))
-    for engine in (control._engine, control._reading, control._writing):
-        engine.dialect, engine._compiled_cache = dialect, _statements
+    control._engine.dialect = _connected_dialect(type(control))
+    control._engine._compiled_cache = _statements
     return control
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from mainstem import public_api
 from mainstem.engines.schema import NewerSchema, migrations
 from mainstem.engines.sqlite_control import SqliteControl
-from mainstem.errors import EngineUnavailable
+from mainstem.errors import EngineUnavailable, NotFound
 from mainstem.rest.rows import metadata
 
 assert public_api.FAMILIES, "importing the families fills the metadata"
@@ -26,6 +26,11 @@ def control(tmp_path: Path) -> SqliteControl:
 def fill_then_break(db: Connection) -> None:
     db.execute(text("INSERT INTO audit_head VALUES (1, 1, 'x')"))
     db.execute(text("INSERT INTO audit_head VALUES (1, 1, 'a second row of the same key')"))
+
+
+def fill_then_refuse(db: Connection) -> None:
+    db.execute(text("INSERT INTO audit_head VALUES (1, 1, 'x')"))
+    raise NotFound("no such source")
 
 
 def columns(control: SqliteControl, table: str) -> list[str]:
@@ -61,6 +66,33 @@ def test_a_transaction_that_raises_leaves_nothing(control: SqliteControl) -> Non
         fill_then_break(db)
     with control.transaction(writes=False) as db:
         assert db.execute(text("SELECT count(*) FROM audit_head")).scalar() == 0
+
+
+def test_what_refuses_a_call_leaves_its_connection_to_the_next(control: SqliteControl) -> None:
+    with pytest.raises(NotFound), control.transaction(writes=True) as db:
+        fill_then_refuse(db)
+    with control.transaction(writes=True) as again:
+        assert again is db
+        assert again.execute(text("SELECT count(*) FROM audit_head")).scalar() == 0
+
+
+def test_a_connection_that_failed_is_not_used_again(control: SqliteControl) -> None:
+    with pytest.raises(EngineUnavailable), control.transaction(writes=False) as db:
+        db.execute(text("SELECT * FROM nowhere"))
+    with control.transaction(writes=False) as again:
+        assert db.closed
+        assert again is not db
+
+
+def test_closing_lets_go_of_the_file(control: SqliteControl) -> None:
+    with control.transaction(writes=True) as db, control.transaction(writes=False) as reading:
+        fill = text("INSERT INTO audit_head VALUES (1, 1, 'x')")
+        db.execute(fill)
+        assert reading.execute(text("SELECT count(*) FROM audit_head")).scalar() == 0
+    log = control.path.with_name(f"{control.path.name}-wal")
+    assert log.exists()
+    control.close()
+    assert not log.exists(), "SQLite removes it when the last connection closes"
 
 
 def test_a_committed_change_is_synced_to_disk(control: SqliteControl) -> None:

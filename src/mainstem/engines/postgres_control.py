@@ -46,8 +46,6 @@ class PostgresControl:
 
     def __init__(self, url: str) -> None:
         self._engine = _engine(url)
-        self._reading = self._engine.execution_options(writes=False)
-        self._writing = self._engine.execution_options(writes=True)
 
     @contextlib.contextmanager
     def transaction(self, *, writes: bool) -> Iterator[Connection]:
@@ -57,7 +55,8 @@ class PostgresControl:
 
         A statement that fails ends the transaction: nothing may go on in it."""
         try:
-            with (self._writing if writes else self._reading).begin() as connection:
+            with self._engine.begin() as connection:
+                connection.exec_driver_sql(_BEGIN_WRITING if writes else _BEGIN_READING)
                 yield connection
         except DataError as error:
             raise BadRequest(f"A value cannot be stored: {said(error.orig)}.") from None
@@ -109,7 +108,7 @@ def _engine(url: str) -> Engine:
     parameters = postgres_connection.parameters(url)
     engine = create_engine(
         "postgresql+psycopg://",
-        creator=lambda: psycopg.connect(**parameters, autocommit=True),  # transactions begin below
+        creator=lambda: psycopg.connect(**parameters, autocommit=True),  # `transaction` begins them
         pool_size=_CONNECTIONS,
         max_overflow=_MORE_CONNECTIONS,
         pool_timeout=_WAIT_SECONDS,
@@ -126,11 +125,6 @@ def _engine(url: str) -> Engine:
         waiting.register(raw.fileno(), select.POLLIN)
         if waiting.poll(0):  # unasked, a server speaks only to say that it ends
             raise DisconnectionError  # the pool connects anew, so that a restart of the server fails no call
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("writes")
-        connection.exec_driver_sql(_BEGIN_WRITING if writes else _BEGIN_READING)
 
     return engine
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.pool import NullPool
 
 from mainstem.engines.schema import Migration, migrations, remaining
 from mainstem.errors import EngineUnavailable
@@ -30,8 +32,7 @@ class SqliteControl:
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
         self._engine = _engine(self.path)
-        self._reading = self._engine.execution_options(writes=False)
-        self._writing = self._engine.execution_options(writes=True)
+        self._idle: deque[Connection] = deque()
         self._writers_turn = threading.Lock()
 
     @contextlib.contextmanager
@@ -40,12 +41,30 @@ class SqliteControl:
         start, so what it reads stays true. Raises EngineUnavailable when the disk is full or broken."""
         try:
             turn = self._turn() if writes else contextlib.nullcontext()
-            with turn, (self._writing if writes else self._reading).begin() as connection:
+            with turn, self._connected() as connection, connection.begin():
+                connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
                 yield connection
         except DatabaseError as error:
             if type(error) in _UNAVAILABLE:
                 raise EngineUnavailable(f"the control database: {error.orig}") from error
             raise
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        """A connection that nobody else uses meanwhile. It stays open, and is kept as SQLAlchemy wraps it: a pool
+        wraps it anew each time, which costs more than the transaction. One that failed is closed."""
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._engine.connect()
+        try:
+            yield connection
+        except DatabaseError:
+            connection.close()
+            raise
+        finally:
+            if not connection.closed:
+                self._idle.append(connection)
 
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
@@ -88,7 +107,9 @@ class SqliteControl:
         return f"SQLite {sqlite3.sqlite_version}"
 
     def close(self) -> None:
-        """Close every pooled connection."""
+        """Close every connection that is idle."""
+        while self._idle:
+            self._idle.pop().close()
         self._engine.dispose()
 
 
@@ -105,6 +126,7 @@ def _migrate(raw: sqlite3.Connection, steps: Sequence[Migration]) -> list[Migrat
 def _engine(path: Path) -> Engine:
     engine = create_engine(
         f"sqlite:///{path}",
+        poolclass=NullPool,
         connect_args={"timeout": _WAIT_SECONDS, "isolation_level": None},
         hide_parameters=True,  # errors are logged, and rows hold hashes, keys and what callers sent
     )
@@ -113,10 +135,5 @@ def _engine(path: Path) -> Engine:
     def configure(raw: Any, _record: Any) -> None:
         raw.execute("PRAGMA synchronous = full")
         raw.execute("PRAGMA journal_size_limit = 16777216")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("writes")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
