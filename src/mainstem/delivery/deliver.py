@@ -27,19 +27,18 @@ from typing import Final
 from aiohttp import ClientSession
 
 from mainstem.delivery.attempts import AttemptLog
+from mainstem.delivery.endings import Endings
 from mainstem.delivery.garbage import rare_collections
-from mainstem.delivery.lanes import Lanes
 from mainstem.delivery.outbound import MAX_BATCHES, Outbound, Read
-from mainstem.delivery.retry import Backoff, as_of, final_reason, is_over, next_attempt
+from mainstem.delivery.retry import Backoff, as_of, is_over
+from mainstem.delivery.sender import Sender
 from mainstem.delivery.storage import Storage, Turn
-from mainstem.destinations.base import Connection, Filtered, Left, Message, Rejected, Retryable
+from mainstem.destinations.base import Connection
 from mainstem.destinations.connecting import Connectors
 from mainstem.destinations.network import open_session
 from mainstem.errors import EngineUnavailable
-from mainstem.model.outcome import Stage, success_reason
-from mainstem.model.ports import Delivery, DeliveryQueue, EntryKind, NewDeadLetter, NewEntry, Retry
-from mainstem.model.snapshot import INSERT_FUNCTION, SOURCE_FUNCTION, DestinationConfig, LiveSnapshot
-from mainstem.model.trace import RETURNED
+from mainstem.model.ports import Delivery, DeliveryQueue
+from mainstem.model.snapshot import DestinationConfig, LiveSnapshot
 from mainstem.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -51,11 +50,6 @@ _MAX_READS: Final = 32
 _COLLECT_AFTER_OBJECTS: Final = 50_000
 _MOST_FILES: Final = 65_536
 _CLOCK_SET_BACK_MS: Final = 60_000
-_DROPPED: Final = "MESSAGE_REJECTED"
-_REASONS_OF_FUNCTIONS: Final = frozenset({"retry", "gateway_timeout"})
-
-End = Retryable | Rejected | Filtered | Left | NewDeadLetter | None
-"""What came of an attempt; None: delivered."""
 
 
 class Worker:
@@ -74,14 +68,11 @@ class Worker:
         poll_seconds: float,
         attempts: AttemptLog | None,
     ) -> None:
-        self._attempts = attempts
-        self._sent: dict[int, Message] = {}  # by the delivery's id, until it is noted what came of it
         self._poll_seconds = poll_seconds
         self._queue = queue
         self._snapshot = snapshot
         self._settings = settings
         self._stop = stop
-        self._connectors = connectors
         self._now_ms = now_ms
         self._backoff = Backoff.of(settings, jitter)
         self._outbounds: dict[str, Outbound] = {}
@@ -91,6 +82,8 @@ class Worker:
         self._needed = asyncio.Event()
         flush = attempts.flush if attempts is not None else lambda: None
         self._storage = Storage(queue, snapshot, share, self._needed.set, flush)
+        self._sender = Sender(connectors, snapshot, now_ms, keeps_messages=attempts is not None)
+        self._endings = Endings(self._storage, self._sender, self._backoff, attempts)
         self._is_woken = True
         self._fault: BaseException | None = None
         self._latest_ms = 0
@@ -234,7 +227,7 @@ class Worker:
         now_ms = self._now_ms()
         deliveries = [as_of(each, self._backoff, now_ms) for each in self._storage.still_waiting(found)]
         if outbound.config is None:
-            self._drop(outbound, deliveries)
+            self._endings.dropped(outbound, deliveries)
             outbound.page_read(read, found, newest)
         elif outbound.health.is_down:
             self._probe(outbound, deliveries)
@@ -276,8 +269,7 @@ class Worker:
         firsts: dict[int, Delivery] = {}
         for delivery in deliveries:
             if is_over(delivery, outbound.health.down_since_ms, self._backoff, now_ms):
-                reason = final_reason(delivery.reason)
-                self._settle(delivery, stage_of(outbound.id, reason), reason, max(0, delivery.attempts - 1))
+                self._endings.expired(outbound, delivery)
             else:
                 firsts.setdefault(delivery.new.lane, delivery)
         if firsts:
@@ -287,20 +279,8 @@ class Worker:
             outbound.health.settled()
             outbound.reread()
 
-    def _drop(self, outbound: Outbound, deliveries: Sequence[Delivery]) -> None:
-        """End what waits for a destination that was disabled or deleted meanwhile. It counts as failed delivery,
-        MESSAGE_REJECTED ("request was blocked"), so that the sums still agree. Events whose insert function is
-        gone go on without it. (Judgements.)"""
-        for delivery in deliveries:
-            if outbound.id.startswith(INSERT_FUNCTION):
-                self._leave(delivery, [NewEntry(EntryKind.INSERTED, "", delivery.new.body)])
-            elif outbound.id.startswith(SOURCE_FUNCTION):
-                self._settle(delivery, Stage.FAILED_ON_INGEST, "source_disabled", max(0, delivery.attempts - 1))
-            else:
-                self._settle(delivery, Stage.FAILED_DELIVERY, _DROPPED, max(0, delivery.attempts - 1))
-
     def _start_ready(self, outbound: Outbound) -> None:
-        connection = self._connected(outbound) if outbound.is_open else None
+        connection = self._sender.connected(outbound) if outbound.is_open else None
         if isinstance(connection, Connection) and connection.perform_batch is not None:
             self._start_batches(outbound, connection)
             return
@@ -353,31 +333,18 @@ class Worker:
         self, outbound: Outbound, deliveries: Sequence[Delivery], is_batch: bool, is_probe: bool
     ) -> None:
         """Send once, one event or a batch, and note what came of each; their lanes go on, or wait."""
-        ends = await self._perform(outbound, deliveries)
+        ends = await self._sender.perform(outbound, deliveries, self._http)
         outbound.in_flight -= len(deliveries)
         outbound.batches -= is_batch
         now_ms = self._now_ms()
         lanes = outbound.lanes  # those that all of them are in: one of them may make the destination begin anew
         for delivery, end in zip(deliveries, ends, strict=True):
-            self._note(outbound, lanes, delivery, end, now_ms, is_probe=is_probe)
+            retry = self._endings.attempted(outbound, delivery, end, now_ms, is_probe=is_probe)
+            if retry is not None:
+                lanes.park(delivery.new.lane, retry.due_at_ms)
+            elif not is_probe:
+                lanes.finish(delivery.new.lane, now_ms)
         self._go_on(outbound)
-
-    def _note(
-        self, outbound: Outbound, lanes: Lanes, delivery: Delivery, end: End, now_ms: int, *, is_probe: bool
-    ) -> None:
-        retry = None
-        if not isinstance(end, Retryable):
-            self._arrived(outbound, delivery, end)
-        elif is_probe:
-            outbound.health.probe_failed(end, self._backoff, now_ms)
-            due_ms = int(outbound.health.probe_at_ms)
-            self._trace(delivery, "", end.reason, Retry(delivery.id, delivery.attempts, due_ms, 0, 0, end.reason))
-        else:
-            retry = self._failed(outbound, delivery, end, now_ms)
-        if retry is not None:
-            lanes.park(delivery.new.lane, retry.due_at_ms)
-        elif not is_probe:
-            lanes.finish(delivery.new.lane, now_ms)
 
     def _go_on(self, outbound: Outbound) -> None:
         """After an attempt: start the next at once, and ask for a turn when the destination needs one."""
@@ -387,129 +354,6 @@ class Worker:
         else:
             self._set_timer(outbound, outbound.next_look_ms)
 
-    async def _perform(self, outbound: Outbound, deliveries: Sequence[Delivery]) -> Sequence[End]:
-        """Call the connector; None means delivered."""
-        messages = self._messages(deliveries)
-        if self._attempts is not None:
-            self._sent.update(zip((delivery.id for delivery in deliveries), messages, strict=True))
-        try:
-            connection = self._connected(outbound)
-            if isinstance(connection, Rejected):
-                return [connection] * len(deliveries)
-            if connection.perform_batch is None or connection.group(messages[0].subscription_id) is None:
-                return [await connection.perform(messages[0], self._http)]
-            ends: Sequence[End] = await connection.perform_batch(messages, self._http)
-        except (Retryable, Rejected, Filtered) as failure:
-            ends = [failure] * len(deliveries)
-        except Exception as error:  # noqa: BLE001 - whatever a connector fails with, the event is set aside
-            ends = [self._dead_letter(each, error) for each in deliveries]
-        # One of a batch may be at fault: each is tried alone, so that only that one is set aside.
-        if sum(is_fault(end) for end in ends if end is not None) < 2:
-            return ends
-        return [
-            (await self._perform(outbound, [each]))[0] if is_fault(end) else end
-            for each, end in zip(deliveries, ends, strict=True)
-        ]
-
-    def _messages(self, deliveries: Sequence[Delivery]) -> list[Message]:
-        now_ms = self._now_ms()
-        return [
-            Message(
-                new.body, delivery.progress, now_ms, new.source_id, new.message_id, new.event_type,
-                new.received_at_ms, new.subscription_id,
-            )
-            for delivery in deliveries
-            for new in (delivery.new,)
-        ]  # fmt: skip
-
-    def _connected(self, outbound: Outbound) -> Connection | Rejected:
-        """The connection for the present settings, made once for them."""
-        config = outbound.config
-        if config is None:  # switched off since the attempt was decided
-            return Rejected(_DROPPED)
-        if outbound.connection is None:
-            try:
-                outbound.connected(self._connectors.connect(config))
-            except Rejected as rejected:
-                log.warning("destination %s: %s", outbound.id, rejected)
-                outbound.connected(rejected)
-        assert outbound.connection is not None
-        return outbound.connection
-
-    def _dead_letter(self, delivery: Delivery, error: Exception) -> NewDeadLetter:
-        """Names the kind of error and its place, not its text, which may hold what is secret."""
-        trace = error.__traceback__
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        place = f" at {trace.tb_frame.f_globals.get('__name__')}:{trace.tb_lineno}" if trace is not None else ""
-        fault = f"{type(error).__name__}{place}"
-        log.error("destination %s: %s", delivery.new.destination_id, fault)
-        return self._letter(delivery, fault)
-
-    def _letter(self, delivery: Delivery, fault: str) -> NewDeadLetter:
-        new = delivery.new
-        config = self._snapshot.current.destinations.get(new.destination_id)
-        where = self._connectors.name(config) if config is not None else "deliver"
-        return NewDeadLetter(
-            self._now_ms(), new.source_id, new.destination_id, new.message_id, where, fault, new.body
-        )
-
-    def _arrived(
-        self, outbound: Outbound, delivery: Delivery, end: Rejected | Filtered | Left | NewDeadLetter | None
-    ) -> None:
-        """The delivery reached its end: it was taken, refused, went round a function, or broke the connector."""
-        retries, destination_id = delivery.attempts, outbound.id
-        if end is None:
-            self._settle(delivery, Stage.SUCCESSFUL_DELIVERY, success_reason(delivery.attempts + 1), retries)
-        elif isinstance(end, Left):
-            self._leave(delivery, end.entries)
-        elif isinstance(end, Rejected | Filtered):
-            stage = stage_of(destination_id, end.reason, is_filtered=isinstance(end, Filtered))
-            dead = self._letter(delivery, end.detail or end.reason) if end.is_fault else None
-            self._settle(delivery, stage, end.reason, retries, dead)
-            if end.is_fault:
-                return
-        else:
-            reason = "INTERNAL" if stage_of(destination_id, "") is Stage.FAILED_DELIVERY else "internal"
-            self._settle(delivery, stage_of(destination_id, reason), reason, retries, end)
-            return
-        if outbound.answered():
-            log.warning("destination %s is up again", destination_id)
-
-    def _settle(
-        self, delivery: Delivery, stage: Stage, reason: str, retries: int, dead: NewDeadLetter | None = None
-    ) -> None:
-        self._storage.note_settled(delivery, stage, reason, retries, dead)
-        self._trace(delivery, stage, reason)
-
-    def _leave(self, delivery: Delivery, entries: Sequence[NewEntry]) -> None:
-        self._storage.note_left(delivery, entries)
-        self._trace(delivery, RETURNED, "")
-
-    def _trace(self, delivery: Delivery, stage: str, reason: str, retry: Retry | None = None) -> None:
-        """Note how an attempt ended, or a delivery that was not tried again."""
-        if self._attempts is None:
-            return
-        message = self._sent.pop(delivery.id, None)
-        exchanges, began_at_ms = (message.exchanges, message.now_ms) if message is not None else ((), 0)
-        self._attempts.note(delivery, exchanges, stage, reason, retry, began_at_ms=began_at_ms)
-
-    def _failed(self, outbound: Outbound, delivery: Delivery, failure: Retryable, now_ms: int) -> Retry | None:
-        """Note a failure that may pass; None when the time for retries is over."""
-        if outbound.health.failed(delivery.id, failure, self._backoff, now_ms):
-            log.warning("destination %s is down (%s): its deliveries wait", outbound.id, failure.reason)
-            outbound.reread()
-        is_call = outbound.id.startswith(SOURCE_FUNCTION)
-        backoff = self._backoff.of_source_function() if is_call else self._backoff
-        retry = next_attempt(delivery, failure, backoff, now_ms)
-        if retry is None:
-            reason = final_reason(failure.reason)
-            self._settle(delivery, stage_of(outbound.id, reason), reason, delivery.attempts)
-        else:
-            self._storage.note_retry(retry)
-            self._trace(delivery, "", failure.reason, retry)
-        return retry
-
     async def _finish(self) -> None:
         """Wait for what is in flight, then give up on it: it stays queued."""
         if self._tasks:
@@ -517,22 +361,6 @@ class Worker:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-
-
-def is_fault(end: End) -> bool:
-    """True when the event broke what was to send it, rather than being refused: it is set aside."""
-    return isinstance(end, NewDeadLetter) or (isinstance(end, Rejected | Filtered) and end.is_fault)
-
-
-def stage_of(destination_id: str, reason: str, *, is_filtered: bool = False) -> Stage:
-    """Where an event that was not delivered is counted: a detour ends at its source, and what a user's function
-    decided is a filter. Source: delivery overview, discard reasons of functions."""
-    if destination_id.startswith(SOURCE_FUNCTION):
-        return Stage.FAILED_ON_INGEST
-    if destination_id.startswith(INSERT_FUNCTION):
-        return Stage.FILTERED_AT_SOURCE
-    is_functions = is_filtered or reason in _REASONS_OF_FUNCTIONS
-    return Stage.FILTERED_AT_DESTINATION if is_functions else Stage.FAILED_DELIVERY
 
 
 def _wall_clock_ms() -> int:
