@@ -161,17 +161,20 @@ class TestUpdate:
         assert api.patch(f"{url}/{created['id']}", {"if": "!", "title": "New"}).fields == ["if"]
         assert api.get(f"{url}/{created['id']}").data["filter"] == created
 
-    def test_enabling_and_disabling_are_in_the_audit_trail(
+    def test_every_change_is_in_the_audit_trail(
         self, api: Api, source_id: str, destination_id: str, url: str
     ) -> None:
         created = new_filter(api, source_id, destination_id).data["filter"]
         for enabled in (True, False, False, True):
             api.patch(f"{url}/{created['id']}", {"enabled": enabled})
+        for change in ({"if": 'event = "Paid"'}, {"if": 'event = "Paid"', "enabled": True}, {}):
+            assert api.patch(f"{url}/{created['id']}", change).status == 200
         api.delete(f"{url}/{created['id']}")
         assert trail(api)[2:] == [
             "Destination Filter Created",
             "Destination Filter Disabled",
             "Destination Filter Enabled",
+            "Destination Filter Modified",
             "Destination Filter Deleted",
         ]
 

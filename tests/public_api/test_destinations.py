@@ -178,11 +178,15 @@ class TestUpdate:
         assert config.enabled is False
         assert config.settings == {"hooks": [HOOK], "sharedSecret": SECRET}
 
-    def test_disabling_is_in_the_audit_trail_once(self, api: Api, source_id: str) -> None:
+    def test_every_change_is_in_the_audit_trail_once(self, api: Api, source_id: str) -> None:
         url = f"/destinations/{new_webhook(api, source_id)}"
         for enabled in (False, False, True):
             api.patch(url, {"enabled": enabled})
-        assert trail(api)[1:] == ["Integration Created", "Integration Disabled"]
+        elsewhere = {"settings": {"hooks": [{"hook": "https://else.example/where"}]}}
+        for change in (elsewhere, elsewhere, {"name": "Elsewhere"}, {"name": "Elsewhere"}, {}):
+            assert api.patch(url, change).status == 200
+        changes = ["Disabled", "Enabled", "Modified", "Modified"]
+        assert trail(api)[1:] == ["Integration Created", *(f"Integration {each}" for each in changes)]
 
 
 class TestSecrets:

@@ -222,11 +222,13 @@ def update_filter_for_destination(
         changed = update(destination_filters).where(destination_filters.c.id == row.id)
         call.db.execute(changed.values(changes | {"updated_at": call.now}))
         call.touch(row.source_id)
-    enabled = changes.get("enabled", row.enabled)
-    if enabled != row.enabled:
-        event = "Destination Filter Enabled" if enabled else "Destination Filter Disabled"
-        call.record(event, "DESTINATION_FILTER", row.id, changes.get("title", row.title))
-    return FilterOutput(filter=_filter_of(_one(call, destination_id, filter_id)))
+    after = _one(call, destination_id, filter_id)
+    if after.enabled != row.enabled:
+        event = "Destination Filter Enabled" if after.enabled else "Destination Filter Disabled"
+        call.record(event, "DESTINATION_FILTER", row.id, after.title)
+    if any(getattr(after, name) != getattr(row, name) for name in changes.keys() - {"enabled"}):
+        call.record_beside("Destination Filter Modified", "DESTINATION_FILTER", row.id, after.title)
+    return FilterOutput(filter=_filter_of(after))
 
 
 def _changes(body: UpdateFilterInput) -> dict[str, Any]:

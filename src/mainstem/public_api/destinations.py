@@ -96,6 +96,7 @@ CONSENT: Final = "consentSettings"
 """A setting of every destination, {"categories": [ids]}, as the settings for browsers have it; the Public API has no
 operation for consent (judgement). It is for the pipeline and stays out of what connectors see."""
 SINGLE_INSTANCE: Final = "Multiple configurations of this destination type not supported."
+WRITABLE: Final = ("name", "enabled", "settings")
 READ_ONLY: Final = ("id", "source_id", "metadata_id", "metadata")
 _MASK: Final = "\u2022" * 10
 _TYPES: Final[Mapping[str, tuple[type | tuple[type, ...], str]]] = {
@@ -460,31 +461,44 @@ def get_destination(call: Call, destination_id: str) -> DestinationOutput:
 def update_destination(call: Call, destination_id: str, body: UpdateDestinationInput) -> DestinationOutput:
     """Update Destination"""
     row = one(call, destination_id)
-    changes = _changes(call, row, body)
-    if not changes and _sent(body, READ_ONLY):
+    if not _sent(body, WRITABLE) and _sent(body, READ_ONLY):
         raise BadRequest("Only read-only settings were sent; they cannot be updated.")
+    changes = _changes(call, row, body)
     if changes:
         call.db.execute(update(destinations).where(destinations.c.id == row.id).values(changes))
         call.touch(row.source_id)
-    if row.enabled and not changes.get("enabled", True):
-        call.record("Integration Disabled", "DESTINATION", row.id, _title(call, row))
-    return DestinationOutput(destination=destination_of(call, one(call, destination_id)))
+    after = one(call, destination_id)
+    _record_changes(call, after, changes)
+    return DestinationOutput(destination=destination_of(call, after))
 
 
 def _changes(call: Call, row: Row[Any], body: UpdateDestinationInput) -> dict[str, Any]:
-    """New values of columns."""
+    """New values of the columns that `body` really changes."""
     changes: dict[str, Any] = {}
-    if body.name is not UNSET:
+    if body.name is not UNSET and body.name != row.name:
         _check_name(call, row.source_id, row.metadata_id, body.name, own_id=row.id)
         changes["name"] = body.name
-    if body.enabled is not UNSET:
+    if body.enabled is not UNSET and body.enabled != row.enabled:
         changes["enabled"] = body.enabled
     if body.settings is not UNSET:
-        described = _metadata(call.db, row)
-        settings = integration_settings.merged(_settings(call.vault, row), body.settings, described.options)
+        described, before = _metadata(call.db, row), _settings(call.vault, row)
+        settings = integration_settings.merged(before, body.settings, described.options)
         _check_settings(call, described, settings)
-        changes["settings"] = call.vault.seal(msgspec.json.encode(settings), row.id)
+        if settings != before:
+            changes["settings"] = call.vault.seal(msgspec.json.encode(settings), row.id)
     return changes
+
+
+def _record_changes(call: Call, row: Row[Any], changes: Mapping[str, Any]) -> None:
+    """An audit event for each kind of change. The reference names only the first; where events go to from now on
+    belongs into the trail all the same (judgement)."""
+    title = _title(call, row)
+    if changes.get("enabled") is False:
+        call.record("Integration Disabled", "DESTINATION", row.id, title)
+    if changes.get("enabled"):
+        call.record_beside("Integration Enabled", "DESTINATION", row.id, title)
+    if changes.keys() & {"name", "settings"}:
+        call.record_beside("Integration Modified", "DESTINATION", row.id, title)
 
 
 def _sent(body: UpdateDestinationInput, names: Sequence[str]) -> bool:

@@ -4,6 +4,7 @@ import pytest
 
 from contract.proves import proves
 from public_api.client import Api
+from public_api.connections import trail
 
 DEV = {"key": "environment", "value": "dev"}
 PROD = {"key": "environment", "value": "prod"}
@@ -29,6 +30,12 @@ def test_replacing_leaves_exactly_what_was_sent(api: Api, url: str) -> None:
     assert api.put(f"{url}/labels", {"labels": [PROD, WEB]}).data["labels"] == [PROD, WEB]
     assert api.get(url).data["source"]["labels"] == [PROD, WEB]
     assert api.put(f"{url}/labels", {"labels": []}).data["labels"] == []
+
+
+def test_replacing_is_in_the_audit_trail_where_it_changes_something(api: Api, url: str) -> None:
+    for labels in ([DEV], [DEV], [PROD], []):
+        api.put(f"{url}/labels", {"labels": labels})
+    assert trail(api).count("Source Modified") == 3
 
 
 def test_a_label_is_known_by_its_pair_and_keeps_its_description(api: Api, url: str) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from contract.proves import proves
 from public_api.client import Api
+from public_api.connections import trail
 
 OPEN = {
     "group": {
@@ -206,3 +207,10 @@ def test_an_unknown_source_is_not_found(api: Api, source: dict[str, Any]) -> Non
 def test_members_read_and_do_not_write(api: Api, url: str) -> None:
     assert api.get(f"{url}/settings", token=api.member).data["settings"] == OPEN
     assert api.patch(f"{url}/settings", {}, token=api.member).status == 403
+
+
+def test_a_change_is_in_the_audit_trail_once(api: Api, url: str) -> None:
+    for _ in range(2):
+        assert api.patch(f"{url}/settings", {"track": {"allowUnplannedEvents": False}}).status == 200
+    assert trail(api)[-1] == "Source Settings Modified"
+    assert trail(api).count("Source Settings Modified") == 1

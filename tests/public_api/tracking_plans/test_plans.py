@@ -4,6 +4,7 @@ import pytest
 
 from contract.proves import proves
 from public_api.client import Api
+from public_api.connections import trail
 
 TYPES = ["ENGAGE", "LIVE", "PROPERTY_LIBRARY", "RULE_LIBRARY", "TEMPLATE"]
 
@@ -139,3 +140,16 @@ def test_members_read_and_do_not_write(api: Api, url: str) -> None:
     assert api.delete(url, token=api.member).status == 403
     assert api.put(f"{url}/rules", {"rules": []}, token=api.member).status == 403
     assert api.post(f"{url}/sources", {"sourceId": "s"}, token=api.member).status == 403
+
+
+def test_every_change_of_a_plan_and_its_rules_is_in_the_audit_trail(api: Api, url: str) -> None:
+    rule = {"type": "TRACK", "key": "A", "version": 1, "jsonSchema": {}}
+    api.patch(url, {"name": "Store"})
+    api.patch(url, {"name": "Store"})
+    api.put(f"{url}/rules", {"rules": [rule]})
+    api.patch(f"{url}/rules", {"rules": [rule | {"newKey": "B"}]})
+    api.delete(f'{url}/rules?rules={{"type":"TRACK","key":"B","version":1}}')
+    api.delete(url)
+    assert trail(api) == [f"Tracking Plan {each}" for each in ("Created", *["Modified"] * 4, "Deleted")]
+    names = [event["resourceName"] for event in reversed(api.get("/audit-events").data["events"])]
+    assert names == ["Shop", *["Store"] * 5]

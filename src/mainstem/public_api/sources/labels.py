@@ -42,8 +42,12 @@ def add_labels_to_source(call: Call, source_id: str, body: LabelsInput) -> Label
 @api.operation("PUT /sources/{sourceId}/labels", needs=Needs.SOURCE_ADMIN)
 def replace_labels_in_source(call: Call, source_id: str, body: LabelsInput) -> LabelsOutput:
     """Replace Labels in Source"""
-    one(call, source_id)
-    _write(call, source_id, _checked(call, {}, body.labels))
+    row = one(call, source_id)
+    before = _values(labels_of(call, [source_id]).get(source_id, []))
+    after = _checked(call, {}, body.labels)
+    if after != before:
+        _write(call, source_id, after)
+        call.record_beside("Source Modified", "SOURCE", source_id, row.name)
     return LabelsOutput(labels=labels_of(call, [source_id]).get(source_id, []))
 
 

@@ -155,6 +155,7 @@ def update_schema_settings_in_source(
     if after != before:
         _write(call.db, source_id, after)
         call.touch(source_id)
+        call.record_beside("Source Settings Modified", "SOURCE", source_id, row.name)
     return SchemaSettingsOutput(source_id=source_id, settings=after)
 
 
