@@ -24,6 +24,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import msgspec
 
+from mainstem import web
 from mainstem.errors import (
     ApiError,
     BadRequest,
@@ -237,24 +238,10 @@ def tokens_for(client: OAuthClient, code: str, redirect_uri: str, verifier: str)
 
 
 def _posted(url: str, body: bytes, headers: Mapping[str, str]) -> tuple[bool, dict[str, Any]]:
-    """Whether a provider answered with success, and the JSON object that it answered. Redirects are not followed: a
-    secret is in the request. Raises ExchangeFailed."""
-    import urllib.error  # only while somebody authorizes a destination
-    import urllib.request
-
-    class Straight(urllib.request.HTTPRedirectHandler):
-        def redirect_request(self, *_: Any) -> None:
-            return None
-
-    request = urllib.request.Request(url, body, dict(headers), method="POST")  # noqa: S310  # the operator's file names it
+    """Whether a provider answered with success, and the JSON object that it answered. Raises ExchangeFailed."""
     try:
-        try:
-            with urllib.request.build_opener(Straight).open(request, timeout=TOKEN_SECONDS) as reply:
-                is_granted, text = True, reply.read(_TOKEN_BYTES)
-        except urllib.error.HTTPError as refusal:
-            with refusal:
-                is_granted, text = False, refusal.read(_TOKEN_BYTES)
-        answer = json.loads(text)
+        reply = web.ask(url, headers, body, timeout_seconds=TOKEN_SECONDS, most_bytes=_TOKEN_BYTES)
+        answer = json.loads(reply.body)
     except OSError as error:
         reason = getattr(error, "reason", error)
         raise ExchangeFailed(f"The provider cannot be reached: {type(reason).__name__}.") from None
@@ -262,7 +249,7 @@ def _posted(url: str, body: bytes, headers: Mapping[str, str]) -> tuple[bool, di
         raise ExchangeFailed("The provider's answer is no JSON.") from None
     if not isinstance(answer, dict):
         raise ExchangeFailed("The provider's answer is no JSON object.")
-    return is_granted, answer
+    return 200 <= reply.status < 300, answer
 
 
 def _word(error: Any) -> str:

@@ -13,10 +13,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 import msgspec
 
+from mainstem import web
 from mainstem.errors import MainstemError, SettingsError
 
 if TYPE_CHECKING:  # imported where a report comes in: most instances never get one
@@ -72,24 +73,14 @@ Fetch = Callable[[str, str], Fetched]
 
 
 def fetch(url: str, etag: str) -> Fetched:
-    """See Fetch. Redirects are not followed: the operator named who is believed."""
-    import urllib.error
-    import urllib.request
-
-    class Straight(urllib.request.HTTPRedirectHandler):
-        def redirect_request(self, *_: Any) -> None:
-            return None
-
+    """See Fetch."""
     headers = {"Accept": "application/json", "User-Agent": "mainstem"} | ({"If-None-Match": etag} if etag else {})
-    request = urllib.request.Request(url, headers=headers)  # noqa: S310  # a setting, checked when it was read
-    try:
-        with urllib.request.build_opener(Straight).open(request, timeout=FETCH_SECONDS) as reply:
-            return Fetched(reply.read(_LIST_BYTES), reply.headers.get("ETag", ""))
-    except urllib.error.HTTPError as answer:
-        with answer:
-            if answer.code == 304 and etag:
-                return Fetched(None, etag)
-            raise OSError(f"status {answer.code}") from None
+    reply = web.ask(url, headers, timeout_seconds=FETCH_SECONDS, most_bytes=_LIST_BYTES)
+    if reply.status == 304 and etag:
+        return Fetched(None, etag)
+    if not 200 <= reply.status < 300:
+        raise OSError(f"status {reply.status}")
+    return Fetched(reply.body, reply.headers.get("etag", ""))
 
 
 class PublishedKeys:
