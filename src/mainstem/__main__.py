@@ -315,6 +315,8 @@ def _add_workspaces(commands: Any) -> None:
     export.add_argument("--format", choices=["json", "terraform"], default="json", help="[json]")
     out = "a file, or for Terraform a folder [standard output]"
     export.add_argument("--out", type=Path, default=None, metavar="FILE|DIR", help=out)
+    keys = "write the write keys here, as `import --secrets` takes them"
+    export.add_argument("--write-keys", type=Path, default=None, metavar="FILE", help=keys)
     take = _command(group, "import", "bring a workspace to what a file says", _workspace_import, at_workspace=True)
     _add_setting(take, "packages")
     take.add_argument("file", type=Path, metavar="FILE", help="what `export` or `pull` wrote")
@@ -327,6 +329,7 @@ def _add_workspaces(commands: Any) -> None:
     pull = _command(group, "pull", "read a workspace from another server into a file", _workspace_pull)
     pull.add_argument("--url", required=True, help="the other server's Public API; its token is MAINSTEM_PULL_TOKEN")
     pull.add_argument("--out", type=Path, default=None, metavar="FILE", help="[standard output]")
+    pull.add_argument("--write-keys", type=Path, default=None, metavar="FILE", help=keys)
 
 
 # Commands import what they need when they run, so that `mainstem --help` answers at once.
@@ -499,7 +502,7 @@ def _workspace_create(values: Settings, parsed: argparse.Namespace) -> int:
 def _workspace_export(values: Settings, parsed: argparse.Namespace) -> int:
     from mainstem.commands import workspaces
 
-    return workspaces.export(values, parsed.format, parsed.out)
+    return workspaces.export(values, parsed.format, parsed.out, parsed.write_keys)
 
 
 def _workspace_import(values: Settings, parsed: argparse.Namespace) -> int:
@@ -513,7 +516,7 @@ def _workspace_import(values: Settings, parsed: argparse.Namespace) -> int:
 def _workspace_pull(values: Settings, parsed: argparse.Namespace) -> int:
     from mainstem.commands import workspaces
 
-    return workspaces.pull(values, parsed.url, parsed.out)
+    return workspaces.pull(values, parsed.url, parsed.out, parsed.write_keys)
 
 
 if __name__ == "__main__":

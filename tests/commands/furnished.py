@@ -9,6 +9,7 @@ from typing import Any
 
 import databases
 from mainstem import app
+from mainstem.commands import schema
 from mainstem.public_api import workspaces
 from mainstem.rest.tokens import Access, Token
 from mainstem.vault import open_vault
@@ -55,6 +56,10 @@ def furnish(folder: Path) -> None:
     """Make one of everything."""
     with asking(folder) as ask:
         _furnish(ask)
+    settings = databases.settings(folder)
+    switches = [{"event": "Debugged"}, {"trait": "phone"}, {"event": "Bought", "integration": "Webhooks"}]
+    for switch in switches:
+        assert schema.run(settings, schema.Asked(source="site", on=False, **switch)) == 0
 
 
 def _furnish(ask: Any) -> None:
@@ -78,6 +83,11 @@ def _furnish(ask: Any) -> None:
     other = _source(ask, "other", JAVASCRIPT, {})
     rows = _source(ask, "rows", DATABASE, {})
     _source(ask, "hooked", functions["SOURCE"]["catalogId"], {"region": "eu"})
+    for _ in range(2):
+        ask(f"POST /sources/{site}/writekey")
+    (only,) = ask(f"GET /sources/{other}")["source"]["writeKeys"]
+    ask(f"DELETE /sources/{other}/writekey/{only}")
+    _leave_older_code_running(ask, functions["SOURCE"]["id"], functions["INSERT_DESTINATION"]["id"])
     ask(f"PUT /sources/{site}/labels", {"labels": [{"key": "team", "value": "growth"}]})
     ask(f"POST /tracking-plans/{plan}/sources", {"sourceId": site})
     ask(
@@ -114,6 +124,13 @@ def _furnish(ask: Any) -> None:
         {"integrationId": space, "name": "Only buyers", "if": "type = 'track'", "enabled": True, "drop": True},
     )
     _people(ask, workspace, site)
+
+
+def _leave_older_code_running(ask: Any, source_function: str, insert_function: str) -> None:
+    ask(f"PATCH /functions/{source_function}", {"code": REQUEST + " // not deployed"})
+    ask(f"PATCH /functions/{insert_function}", {"code": CODE + " // deployed"})
+    first = ask(f"GET /functions/{insert_function}/versions")["versions"][-1]["id"]
+    ask(f"POST /functions/{insert_function}/versions", {"versionId": first})
 
 
 def _setting(name: str, is_secret: bool) -> dict[str, Any]:
@@ -161,6 +178,11 @@ def _people(ask: Any, workspace: str, source: str) -> None:
     granted = [{"roleId": SOURCE_ADMIN, "resources": [{"id": source, "type": "SOURCE"}]}]
     ask(
         "POST /invites", {"invites": [{"email": "ann@x.example", "permissions": granted}, {"email": "bob@x.example"}]}
+    )
+    labelled = {"id": workspace, "type": "WORKSPACE", "labels": [{"key": "team", "value": "growth"}]}
+    ask(
+        "POST /invites",
+        {"invites": [{"email": "cid@x.example", "permissions": [{"roleId": SOURCE_ADMIN, "resources": [labelled]}]}]},
     )
     group = ask("POST /groups", {"name": "Growth"})["userGroup"]["id"]
     narrowed = {"id": workspace, "type": "WORKSPACE", "labels": [{"key": "team", "value": "growth"}]}

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from commands.furnished import PLANTED, flags, furnish, new_folder
+from commands.furnished import JAVASCRIPT, PLANTED, asking, flags, furnish, new_folder
 from mainstem.__main__ import main
+from mainstem.workspace_files import kinds
 from mainstem.workspace_files.kinds import KINDS
+
+OWNER = "owner@localhost"
 
 
 @pytest.fixture
@@ -40,7 +44,9 @@ def saved(text: str, path: Path) -> str:
 
 def secrets_of(text: str, path: Path) -> str:
     """A file with a value for every secret that the text refers to."""
-    return saved(json.dumps(dict.fromkeys(re.findall(r'"\$secret": "([^"]+)"', text), "given")), path)
+    names = re.findall(r'"\$secret": "([^"]+)"', text)
+    given = {name: f"{index:032}" if "/writeKeys/" in name else "given" for index, name in enumerate(names)}
+    return saved(json.dumps(given), path)
 
 
 def without_ids(text: str) -> str:
@@ -112,6 +118,168 @@ def test_a_copy_beside_the_original_gets_ids_of_its_own_and_is_found_again(
     assert exported(furnished, capsys, "--workspace", "my-workspace") == text
 
 
+def secrets_with_own_write_keys(folder: Path, text: str, path: Path) -> str:
+    """The same with the write keys that the sources of a folder have."""
+    keys = path.with_name("keys.json")
+    assert run(folder, "export", "--out", str(path.with_name("again.json")), "--write-keys", str(keys)) == 0
+    given = json.loads(Path(secrets_of(text, path)).read_text()) | json.loads(keys.read_text())
+    return saved(json.dumps(given), path)
+
+
+def write_keys(folder: Path) -> dict[str, list[str]]:
+    with asking(folder) as ask:
+        return {each["slug"]: each["writeKeys"] for each in ask("GET /sources?pagination.count=50")["sources"]}
+
+
+def test_a_workspace_that_is_imported_into_an_empty_instance_is_exported_as_the_same_bytes(
+    furnished: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    text = exported(furnished, capsys)
+    secrets = secrets_with_own_write_keys(furnished, text, tmp_path / "secrets.json")
+    other = new_folder(tmp_path / "other")
+    before, wanted = json.loads(exported(other, capsys)), json.loads(text)
+    assert run(other, "import", saved(text, tmp_path / "w.json"), "--yes", "--secrets", secrets) == 0
+    copy = exported(other, capsys)
+    known = [(before["workspace"]["id"], wanted["workspace"]["id"])]  # what an instance is made with
+    known += [(ours["id"], theirs["id"]) for ours, theirs in zip(before["spaces"], wanted["spaces"], strict=True)]
+    known += [(before["users"][0]["id"], next(u["id"] for u in wanted["users"] if u["email"] == OWNER))]
+    for ours, theirs in known:
+        copy = copy.replace(ours, theirs)
+    assert copy == text
+    assert write_keys(other) == write_keys(furnished)
+    assert [len(keys) for keys in write_keys(other).values()] == [3, 0, 1, 1]
+    assert main(["doctor", "--deep", *flags(other)]) == 0
+    assert main(["audit", "verify", *flags(other)]) == 0
+    capsys.readouterr()
+    assert run(other, "import", str(tmp_path / "w.json"), "--plan") == 0
+    assert capsys.readouterr().out == "Nothing to change.\n"
+
+
+def test_a_source_without_its_write_keys_in_the_file_keeps_those_it_has_and_a_new_one_gets_one(
+    furnished: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    content = json.loads(exported(furnished, capsys))
+    for each in content["sources"]:
+        each.pop("writeKeys", None)
+    before = write_keys(furnished)
+    content["sources"].append(content["sources"][1] | {"id": "z" * 22, "slug": "new"})
+    assert run(furnished, "import", saved(json.dumps(content), tmp_path / "w.json"), "--yes", "--prune") == 0
+    after = write_keys(furnished)
+    assert len(after.pop("new")) == 1
+    assert after == before
+
+
+def test_write_keys_are_added_and_only_pruning_deletes_one(
+    furnished: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    content = json.loads(exported(furnished, capsys))
+    site = content["sources"][0]
+    first, second, third = write_keys(furnished)["site"]
+    names = [each["$secret"] for each in site["writeKeys"]]
+    site["writeKeys"] = site["writeKeys"][:2]
+    file = saved(json.dumps(content), tmp_path / "w.json")
+    secrets = saved(json.dumps({names[0]: "k" * 32, names[1]: second}), tmp_path / "secrets.json")
+    assert run(furnished, "import", file, "--yes", "--secrets", secrets) == 0
+    said = capsys.readouterr().out
+    assert "change source site: writeKeys a write key added\n" in said
+    assert "note: source site: keeps 2 write keys that the file does not have\n" in said
+    assert write_keys(furnished)["site"] == [first, second, third, "k" * 32]
+    assert run(furnished, "import", file, "--yes", "--prune", "--secrets", secrets) == 0
+    assert "change source site: writeKeys 2 write keys deleted\n" in capsys.readouterr().out
+    assert write_keys(furnished)["site"] == [second, "k" * 32]
+    assert run(furnished, "import", file, "--prune", "--plan", "--secrets", secrets) == 0
+
+
+def test_a_write_key_that_another_source_has_or_that_is_none_is_refused(
+    furnished: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    text = exported(furnished, capsys)
+    file, before = saved(text, tmp_path / "w.json"), write_keys(furnished)
+    name = json.loads(text)["sources"][0]["writeKeys"][0]["$secret"]
+    for key, fault in ((before["hooked"][0], "another source has"), ("no key", '"writeKeys[0]" must be')):
+        secrets = saved(json.dumps({name: key}), tmp_path / "secrets.json")
+        assert run(furnished, "import", file, "--yes", "--secrets", secrets) == 1
+        told = capsys.readouterr().err
+        assert "mainstem: source site: " in told
+        assert fault in told
+        assert key not in told
+    assert write_keys(furnished) == before
+
+
+def test_a_file_of_write_keys_is_for_nobody_else_to_read(furnished: Path, tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    assert run(furnished, "export", "--out", str(tmp_path / "w.json"), "--write-keys", str(file)) == 0
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert {*json.loads(file.read_text()).values()} == {
+        key for keys in write_keys(furnished).values() for key in keys
+    }
+    assert not [key for key in json.loads(file.read_text()).values() if key in (tmp_path / "w.json").read_text()]
+
+
+def test_the_token_of_an_invite_stays_when_its_roles_change(
+    furnished: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    command = ["user", "invite", "dan@x.example", *flags(furnished)]
+    assert main(command) == 0
+    token = re.findall(r"inv_\S+", capsys.readouterr().out)[0]
+    content = json.loads(exported(furnished, capsys))
+    dan, cid = (next(each for each in content["invites"] if each["email"].startswith(who)) for who in ("dan", "cid"))
+    dan["permissions"] = cid["permissions"]
+    assert run(furnished, "import", saved(json.dumps(content), tmp_path / "w.json"), "--yes") == 0
+    assert json.loads(exported(furnished, capsys)) == content
+    assert main(["user", "accept", token, *flags(furnished)]) == 0
+    capsys.readouterr()
+    people = json.loads(exported(furnished, capsys))["users"]
+    assert next(each for each in people if each["email"] == "dan@x.example")["permissions"] == cid["permissions"]
+    dan["permissions"] = [{"roleId": "unknown", "resources": []}]
+    content["invites"] = [cid | {"permissions": [{"roleId": "unknown", "resources": []}]}]
+    assert run(furnished, "import", saved(json.dumps(content), tmp_path / "w.json"), "--yes") == 1
+    assert "mainstem: invite cid@x.example: " in capsys.readouterr().err
+
+
+def test_a_section_that_a_file_does_not_have_is_left_alone_by_pruning_too(
+    furnished: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    content = json.loads(exported(furnished, capsys))
+    del content["schemaControls"], content["destinationFilters"]
+    file = saved(json.dumps(content), tmp_path / "w.json")
+    assert run(furnished, "import", file, "--prune", "--plan") == 0
+    assert capsys.readouterr().out == "Nothing to change.\n"
+
+
+def test_a_write_is_answered_while_an_export_is_under_way_and_the_export_does_not_see_it(
+    furnished: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = exported(furnished, capsys)
+    read, written = kinds.Reading.of, []
+
+    def writing_meanwhile(reading: kinds.Reading, section: str) -> Iterator[kinds.Object]:
+        if not written:
+            with asking(furnished) as ask:
+                written.append(ask("POST /labels", {"label": {"key": "made", "value": "meanwhile"}}))
+                body = {"slug": "meanwhile", "enabled": True, "metadataId": JAVASCRIPT}
+                written.append(ask("POST /sources", body))
+        return read(reading, section)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kinds.Reading, "of", writing_meanwhile)
+        assert exported(furnished, capsys) == before
+    assert len(written) == 2
+    assert "meanwhile" in exported(furnished, capsys)
+
+
+def test_what_an_export_read_stands_in_the_audit_trail(furnished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def retrieved() -> int:
+        with asking(furnished) as ask:
+            events = ask("GET /audit-events?pagination.count=200")["events"]
+        return sum(each["type"] == "Profiles Sync Warehouse Retrieved" for each in events)
+
+    before = retrieved()
+    exported(furnished, capsys)
+    assert retrieved() == before + 2  # one for each space
+    assert main(["audit", "verify", *flags(furnished)]) == 0
+
+
 def change(text: str, section: str, index: int, **fields: Any) -> str:
     content = json.loads(text)
     content[section][index] |= fields
@@ -143,6 +311,9 @@ def test_changes_of_every_kind_are_applied(
     content["trackingPlans"][0]["rules"][0]["jsonSchema"] = {"type": "object", "required": ["properties"]}
     content["sources"][0]["labels"] = []
     content["schemaSettings"][0]["settings"]["track"]["allowUnplannedEvents"] = True
+    content["schemaControls"][0]["off"] = content["schemaControls"][0]["off"][1:]
+    content["functions"][0]["deployedCode"] += "// another that runs"
+    content["invites"][1]["permissions"] = []
     content["livePlugins"][0]["code"] = "const b = 2"
     content["warehouses"][0]["settings"] |= {"database": "other"}
     content["warehouseSchedules"][0]["schedule"]["times"][0]["hourOfDay"] = 4
@@ -187,7 +358,7 @@ def test_missing_secrets_are_listed_and_nothing_is_applied(
     assert run(other, "import", saved(text, tmp_path / "w.json"), "--yes") == 1
     told = capsys.readouterr().err
     for name in re.findall(r'"\$secret": "([^"]+)"', text):
-        assert f"  {name}\n" in told
+        assert (f"  {name}\n" in told) is ("/writeKeys/" not in name)  # a new one does as well
     assert exported(other, capsys) == before
 
 

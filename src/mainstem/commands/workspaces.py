@@ -7,13 +7,14 @@ the workspace and was not applied.
 from __future__ import annotations
 
 import getpass
+import json
 import os
 import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 import msgspec
 from sqlalchemy import Connection
@@ -37,6 +38,7 @@ from mainstem.workspace_files.document import Document, Progress, parse, read_wo
 from mainstem.workspace_files.importing import Importer, KnownByFile, Outcome
 from mainstem.workspace_files.kinds import Reading, Watch
 from mainstem.workspace_files.secrets import Given, read_given
+from mainstem.workspace_files.untold import Tables
 
 DIFFERS: Final = 2
 PULL_TOKEN: Final = "MAINSTEM_PULL_TOKEN"  # noqa: S105  # the name of a variable
@@ -94,22 +96,11 @@ def _equip(db: Connection, vault: Vault, made: Workspace, secret: str) -> None:
 
 
 class _Writer(InProcess):
-    """The operations of this process, and letting people in."""
+    """The operations of this process, and what has none."""
 
-    def __init__(self, dispatcher: Dispatcher, opened: _Opened, learned: KnownByFile | None = None) -> None:
-        super().__init__(dispatcher, opened.db, opened.token, learned)
-        self._opened = opened
-
-    def accept(self, email: str, name: str) -> None:
-        """Make an invited person a user."""
-        it, now = self._opened, app.utc_now()
-        row = invites.find_pending(it.db, it.vault, it.workspace.id, email, now)
-        assert row is not None, "the invite was made a moment ago"
-        invites.accept(it.db, row, name, now)
-        audit.record(
-            it.db, it.vault, workspace_id=it.workspace.id, at=now, type="User Invite Accepted", actor=OPERATOR,
-            resource_type="USER", resource_id=row.id, resource_name=row.email,
-        )  # fmt: skip
+    def __init__(self, opened: _Opened, learned: KnownByFile) -> None:
+        super().__init__(opened.dispatcher, opened.db, opened.token, learned)
+        self.untold = opened.untold
 
 
 class _Opened(msgspec.Struct, frozen=True):
@@ -125,6 +116,11 @@ class _Opened(msgspec.Struct, frozen=True):
         """Who acts."""
         return Token(OPERATOR, self.workspace.id, OPERATOR, Access.OWNER, app.utc_now(), None)
 
+    @property
+    def untold(self) -> Tables:
+        """What has no operation."""
+        return Tables(self.db, self.vault, self.workspace.id, OPERATOR, app.utc_now)
+
 
 @contextmanager
 def _opened(settings: Settings, *, writes: bool) -> Iterator[_Opened]:
@@ -139,31 +135,68 @@ def _opened(settings: Settings, *, writes: bool) -> Iterator[_Opened]:
 # ---- export and pull
 
 
-def export(settings: Settings, format: str, out: Path | None) -> int:
-    """Write the whole workspace as JSON to `out` or to standard output, or as Terraform to the folder `out`."""
-    with _opened(settings, writes=True) as it:  # that profiles warehouses were listed belongs into the audit trail
-        document = read_workspace(InProcess(it.dispatcher, it.db, it.token))
+def export(settings: Settings, format: str, out: Path | None, keys: Path | None = None) -> int:
+    """Write the whole workspace as JSON to `out` or to standard output, or as Terraform to the folder `out`; and its
+    write keys to the file `keys`, as `import --secrets` takes them.
+
+    Everything is read as of one moment, while others write. Then that it was is written to the audit trail."""
+    readings: list[Reading] = []
+    trail: list[dict[str, Any]] = []
+    with _opened(settings, writes=False) as it:
+        api = InProcess(it.dispatcher, it.db, it.token, write=lambda **row: trail.append(row))
+        document = read_workspace(api, untold=it.untold, seen=readings.append)
+    if trail:
+        with _opened(settings, writes=True) as it:
+            for row in trail:
+                audit.record(it.db, it.vault, **row)
     text = text_of(document) if format == "json" else terraform.text_of(document)
     _write(text, out / "main.tf" if out is not None and format == "terraform" else out)
+    _write_keys(readings[0], keys)
     return 0
 
 
-def _write(text: str, out: Path | None) -> None:
+def _write_keys(reading: Reading, out: Path | None) -> None:
+    """Write the write keys of sources by their names, for nobody else to read."""
+    if out is not None:
+        found = {name: value for name, value in reading.hiding.found.items() if "/writeKeys/" in name}
+        _write(json.dumps(found, indent=2) + "\n", out, mode=0o600)
+
+
+def _write(text: str, out: Path | None, *, mode: int = 0o666) -> None:
+    """Write a whole file or leave what was there as it is."""
     if out is None:
         sys.stdout.write(text)
         return
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(text, encoding="utf-8")
+    if out.exists() and not out.is_file():  # a pipe or a device
+        out.write_text(text, encoding="utf-8")
+        return
+    partial = out.with_name(f"{out.name}.{os.getpid()}.partial")
+    try:
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
+            file.write(text)
+        partial.replace(out)
+    finally:
+        partial.unlink(missing_ok=True)
     sys.stderr.write(f"{out} was written.\n")
 
 
-def pull(settings: Settings, url: str, out: Path | None, environment: dict[str, str] | None = None) -> int:
-    """Read a workspace from a server that speaks the same API, and write it as JSON. The token comes from
+def pull(
+    settings: Settings,
+    url: str,
+    out: Path | None,
+    keys: Path | None = None,
+    environment: dict[str, str] | None = None,
+) -> int:
+    """Read a workspace from a server that speaks the same API, and write it as JSON, and its write keys to the file
+    `keys`. Nothing is written unless everything was read. The token comes from
     MAINSTEM_PULL_TOKEN, else it is asked for. Sections that the server refuses are reported."""
     token = (os.environ if environment is None else environment).get(PULL_TOKEN) or _asked_token()
     remote = pulling.Remote(url, token, default_rate=settings.default_rate_limit, say=_say)
-    document = read_workspace(remote, Bar(sys.stderr), may_skip=True)
+    readings: list[Reading] = []
+    document = read_workspace(remote, Bar(sys.stderr), may_skip=True, seen=readings.append)
     _write(text_of(document), out)
+    _write_keys(readings[0], keys)
     for section, reason in document.skipped.items():
         _say(f"{section}: skipped, {printable(reason)}")
     return 0
@@ -242,9 +275,9 @@ def _run(
     outcome: Outcome | None = None
     try:
         with _opened(settings, writes=True) as it:
-            writer = _Writer(it.dispatcher, it, KnownByFile(app.learned(settings), wanted))
+            writer = _Writer(it, KnownByFile(app.learned(settings), wanted))
             readings: list[Reading] = []
-            now = read_workspace(writer, seen=readings.append)
+            now = read_workspace(writer, untold=it.untold, seen=readings.append)
             importer = Importer(writer, it.db, wanted, now, readings[0].hiding.found, given)
             outcome = importer.run(prune=prune)
             if not outcome.is_possible or not keep(outcome):

@@ -223,12 +223,18 @@ class Dispatcher:
         return call, result, body
 
     def within(
-        self, db: Connection, token: Token, request: Request, *, learned: LearnedSchemas | None = None
+        self,
+        db: Connection,
+        token: Token,
+        request: Request,
+        *,
+        learned: LearnedSchemas | None = None,
+        write: Callable[..., None] | None = None,
     ) -> tuple[Call, Any]:
         """Run an operation in a transaction that the caller has and ends, with the powers of an owner; returns the
         call, which `committed` wants once the transaction is, and the `data` of the answer. For operators at the
         terminal: nothing is authenticated or limited. Raises ApiError. `learned` stands in
-        for what is known of sources."""
+        for what is known of sources, `write` for the audit trail."""
         operation, parameters = self._find(request)
         arguments = list(_arguments(operation, parameters, request))
         call = Call(
@@ -242,6 +248,7 @@ class Dispatcher:
             warehouses=self._warehouses,
             learned=learned or self._learned,
             prepared=_prepared(operation, arguments),
+            write=write,
         )
         result = operation.handler(call, *arguments)
         self._before_commit(call)

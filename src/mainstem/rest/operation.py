@@ -7,6 +7,7 @@ name, then `body` and/or `query`; anything else fails at import.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import inspect
 import re
 import typing
@@ -91,15 +92,18 @@ class Call:
         warehouses: WarehouseDoor | None = None,
         learned: LearnedSchemas | None = None,
         prepared: Callable[[], Any] = lambda: None,
+        write: Callable[..., None] | None = None,
     ) -> None:
         """`tracking_url` is where the Tracking API is reached, "" when that is not known; `learned` is None where
         nothing is known of what sources sent; `prepared` gives what the operation's `prepare` made, or raises what it
-        raised: where the handler asks for it, so that what it finds first is told first."""
+        raised: where the handler asks for it, so that what it finds first is told first; `write` takes the fields
+        of audit rows when they are to be written later, as they must be in a transaction that only reads."""
         self.db, self.token, self.now = db, token, now
         self.vault, self.outcomes, self.operation = vault, outcomes, operation
         self.headers, self.tracking_url, self.powers = headers, tracking_url, powers
         self._warehouses, self.learned = warehouses, learned
         self.prepared = prepared
+        self._write = write or functools.partial(audit.record, db, vault)
         self.workspace_id = token.workspace_id
         self.touched: set[str] = set()
         self.forgotten: set[str] = set()
@@ -166,9 +170,7 @@ class Call:
     def record_beside(self, event: str, resource_type: str, resource_id: str, resource_name: str) -> None:
         """Write an audit event that the reference does not name for this operation: of what goes along with what was
         asked for, or of what belongs into the trail all the same (judgement)."""
-        audit.record(
-            self.db,
-            self.vault,
+        self._write(
             workspace_id=self.workspace_id,
             at=self.now,
             type=event,

@@ -43,10 +43,17 @@ class InProcess:
     """The operations of this process, within a transaction of the caller, as an owner of a workspace."""
 
     def __init__(
-        self, dispatcher: Dispatcher, db: Connection, token: Token, learned: LearnedSchemas | None = None
+        self,
+        dispatcher: Dispatcher,
+        db: Connection,
+        token: Token,
+        learned: LearnedSchemas | None = None,
+        write: Callable[..., None] | None = None,
     ) -> None:
-        """`token` selects the workspace and stands in the audit trail."""
+        """`token` selects the workspace and stands in the audit trail; `write` takes rows of the trail, where the
+        transaction of the caller only reads."""
         self._dispatcher, self.db, self._token, self._learned = dispatcher, db, token, learned
+        self._write = write
         self.calls: list[Call] = []
 
     def ask(self, route: str, body: Any = None) -> Any:
@@ -55,8 +62,9 @@ class InProcess:
         path, _, query = target.partition("?")
         content = b"" if body is None else msgspec.json.encode(body)
         try:
+            request = Request(method, path, query, _HEADERS, content)
             call, data = self._dispatcher.within(
-                self.db, self._token, Request(method, path, query, _HEADERS, content), learned=self._learned
+                self.db, self._token, request, learned=self._learned, write=self._write
             )
         except ApiError as error:
             faults = [(fault.field or "", fault.message) for fault in error.faults]

@@ -16,17 +16,21 @@ import msgspec
 from mainstem.errors import SettingsError
 from mainstem.workspace_files.asking import Api, Refused
 from mainstem.workspace_files.kinds import KINDS, Object, Reading, Watch
+from mainstem.workspace_files.untold import Untold
 
 FORMAT: Final = "mainstem workspace 1"
+_UNTOLD: Final = "the API does not tell it"
 _CLOSED: Final = frozenset({403, 404})  # what a family answers that is not open to the caller
 
 
 class Document(msgspec.Struct):
-    """A workspace as in a file. `skipped` says by section why the server did not give it."""
+    """A workspace as in a file. `skipped` says by section why the server did not give it; sections that a file does
+    not have are `absent`."""
 
     workspace: dict[str, Any]
     sections: dict[str, list[Object]]
     skipped: dict[str, str] = {}
+    absent: frozenset[str] = frozenset()
 
 
 class Progress:
@@ -45,20 +49,25 @@ def read_workspace(
     progress: Progress | None = None,
     *,
     may_skip: bool = False,
+    untold: Untold | None = None,
     seen: Callable[[Reading], None] | None = None,
 ) -> Document:
-    """Read a whole workspace. With `may_skip`, sections that the server closes to the caller (403, 404) are skipped
-    and said to be. `seen` gets the reading with the secrets that were found. Raises Refused."""
+    """Read a whole workspace. `untold` knows what the API does not tell; without it, that is skipped. With
+    `may_skip`, sections that the server closes to the caller (403, 404) are skipped and said to be. `seen` gets the
+    reading with the secrets that were found. Raises Refused."""
     told = progress or Progress()
-    reading, skipped = Reading(api), {}
+    reading, skipped = Reading(api, untold), {}
     for kind in KINDS:
         reading.watch = told.section(kind.section)
+        reading.sections[kind.section] = []
         try:
-            reading.sections[kind.section] = list(kind.read(reading))
+            if kind.is_told or untold is not None:
+                reading.sections[kind.section] = list(kind.read(reading))
+            else:
+                skipped[kind.section] = _UNTOLD
         except Refused as error:
             if not may_skip or error.status not in _CLOSED:
                 raise
-            reading.sections[kind.section] = []
             skipped[kind.section] = f"status {error.status}, {error}"
         told.ended(kind.section, len(reading.sections[kind.section]), skipped.get(kind.section, ""))
     if seen is not None:
@@ -89,7 +98,9 @@ def parse(file: Path) -> Document:
     sections = {}
     for kind in KINDS:
         sections[kind.section] = _objects(file, kind.section, content.get(kind.section, []))
-    return Document(_workspace(file, content.get("workspace")), sections, dict(content.get("skipped") or {}))
+    skipped = dict(content.get("skipped") or {})
+    absent = frozenset(known - content.keys())
+    return Document(_workspace(file, content.get("workspace")), sections, skipped, absent)
 
 
 def _workspace(file: Path, value: Any) -> dict[str, Any]:

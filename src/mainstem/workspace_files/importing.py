@@ -22,12 +22,13 @@ from mainstem.workspace_files.asking import Refused
 from mainstem.workspace_files.document import Document
 from mainstem.workspace_files.kinds import KINDS, Kind, Object
 from mainstem.workspace_files.secrets import Given, name_of
-from mainstem.workspace_files.writing import WRITES, Make, Writer, Writes
+from mainstem.workspace_files.writing import WRITES, Make, Writer, Writes, without
 
 _SHORTEST_ID: Final = 16  # characters; shorter texts are never taken for the id of an object
 _SHOWN: Final = 60  # characters of a value in words
 _PLACEHOLDER: Final = "a secret that was not given"
 _IDS: Final = ("id", "catalogId")
+_WRITE_KEYS: Final = "writeKeys"
 
 
 class Outcome(msgspec.Struct):
@@ -51,6 +52,13 @@ class Pair(msgspec.Struct):
     now: Object | None
 
 
+class Keys(msgspec.Struct):
+    """The write keys that a source is to have, None where they stay as they are, and what changes, in words."""
+
+    wanted: list[str | None] | None = None
+    words: list[tuple[str, str]] = []
+
+
 class Importer:
     """One import. `kept` are the secrets that the workspace has, by the names of references."""
 
@@ -61,11 +69,13 @@ class Importer:
         self._kept, self._given = kept, given
         self._ids = {wanted.workspace["id"]: now.workspace["id"]}
         self._failed: set[str] = set()
+        self._prune = False
         self._titles = Titles(wanted, now)
         self.outcome = Outcome()
 
     def run(self, *, prune: bool) -> Outcome:
         """Make and change, kind by kind, and with `prune` delete what the file does not have, in the other order."""
+        self._prune = prune
         extra: list[tuple[Kind, Object]] = []
         for kind in KINDS:
             pairs, rest = self._matched(kind)
@@ -80,6 +90,8 @@ class Importer:
 
     def _matched(self, kind: Kind) -> tuple[list[Pair], list[Object]]:
         """The objects of the file with theirs, and those of the workspace that the file does not have."""
+        if kind.section in self._wanted.absent:
+            return [], []
         if kind.section in self._wanted.skipped:
             self.outcome.notes.append(f"{kind.section} are not in the file and stay as they are")
             return [], []
@@ -144,7 +156,9 @@ class Importer:
         self._failed |= {wanted[name] for name in _IDS if name in wanted}
 
     def _make(self, kind: Kind, make: Make, wanted: Object, title: str) -> None:
-        body = self._resolved(self._mapped(wanted), None)
+        body = self._resolved(self._mapped(without(wanted, _WRITE_KEYS)), None)
+        if _WRITE_KEYS in wanted:
+            body[_WRITE_KEYS] = self._write_keys(wanted[_WRITE_KEYS], [], title)
         self.outcome.changes.append(f"create {title}")
         keeping = [wanted[name] for name in _IDS if name in wanted]
         refused = self._attempt(lambda: self._learn(wanted, make(self._api, body)), keeping)
@@ -160,8 +174,10 @@ class Importer:
         self._learn(wanted, next((each for each in found if each["email"] == wanted["email"]), None))
 
     def _change(self, writes: Writes, now: Object, wanted: Object, title: str) -> None:
-        mapped = self._mapped(wanted)
-        differences = list(self._differences(without_ids(now), without_ids(mapped), ""))
+        optional = {name: now[name] for name in writes.optional if name in now}
+        mapped, keys = optional | without(self._mapped(wanted), _WRITE_KEYS), self._changed_keys(now, wanted, title)
+        compared = without_ids(without(now, _WRITE_KEYS)), without_ids(mapped)
+        differences = [*self._differences(*compared, ""), *keys.words]
         fields = {path.partition(".")[0].partition("[")[0]: words for path, words in differences}
         told = [f"{path} {words}" for path, words in differences if path.partition(".")[0] not in writes.kept]
         self.outcome.notes += [f"{title}: keeps its {name}" for name in sorted(fields.keys() & writes.kept)]
@@ -172,6 +188,7 @@ class Importer:
         self.outcome.changes.append(f"change {title}: {', '.join(told)}")
         body = self._resolved(mapped, now) | {name: now[name] for name in (*_IDS, *writes.kept) if name in now}
         before = self._resolved(now, now, own=True)
+        body |= {} if keys.wanted is None else {_WRITE_KEYS: keys.wanted}
         if writes.change is None:
             self.outcome.problems.append(f"{title}: cannot be changed")
             return
@@ -202,6 +219,35 @@ class Importer:
             return Refused("", 409, [("", "something has this id already")])
         return None
 
+    # ---- write keys
+
+    def _changed_keys(self, now: Object, wanted: Object, title: str) -> Keys:
+        """Which write keys a source is to have; the file's first where they differ. One that the file does not have
+        is deleted by pruning alone."""
+        if _WRITE_KEYS not in wanted:
+            return Keys()
+        has = [str(self._kept[str(name_of(each))]) for each in now.get(_WRITE_KEYS, [])]
+        keys = self._write_keys(wanted[_WRITE_KEYS], has, title)
+        more, new = [each for each in has if each not in keys], [each for each in keys if each not in has]
+        if more and not self._prune:
+            self.outcome.notes.append(f"{title}: keeps {_of_keys(more)} that the file does not have")
+        gone = [f"{_of_keys(more)} deleted"] if more and self._prune else []
+        words = ", ".join([*([f"{_of_keys(new)} added"] if new else []), *gone])
+        stay = [] if self._prune else more
+        return Keys([*keys, *stay], [(_WRITE_KEYS, words)] if words else [])
+
+    def _write_keys(self, wanted: Sequence[Any], has: Sequence[str], title: str) -> list[str | None]:
+        """The write keys of these references: those that were given, else those that stand in their place, else None:
+        one is made."""
+        found: list[str | None] = []
+        for index, each in enumerate(wanted):
+            name = str(name_of(each))
+            value = self._given.find(name) or (has[index] if index < len(has) else None)
+            found.append(value)
+            if value is None:
+                self.outcome.notes.append(f"{title}: gets a new write key, for {name} is not given")
+        return found
+
     # ---- secrets, and what differs
 
     def _resolved(self, wanted: Any, now: Any, *, own: bool = False) -> Any:
@@ -229,7 +275,8 @@ class Importer:
         """Where two values differ, and how in words. No secret is shown."""
         name = name_of(wanted)
         if name is not None:
-            if self._given.find(name) is not None or name_of(now) is None:
+            given, own = self._given.find(name), name_of(now)
+            if own is None or (given is not None and given != self._kept.get(own)):
                 yield path, "(a secret)"
         elif isinstance(wanted, dict) and isinstance(now, dict) and name_of(now) is None:
             for key in sorted(wanted.keys() | now.keys()):
@@ -302,6 +349,10 @@ class KnownByFile:
 def without_ids(value: Mapping[str, Any]) -> Object:
     """An object without what identifies it."""
     return {name: each for name, each in value.items() if name not in _IDS}
+
+
+def _of_keys(keys: Sequence[Any]) -> str:
+    return "a write key" if len(keys) == 1 else f"{len(keys)} write keys"
 
 
 def _at(value: Mapping[str, Any], path: str) -> Any:

@@ -14,6 +14,7 @@ import msgspec
 from mainstem.public_api.sources.schema_settings import Blocks
 from mainstem.workspace_files.asking import Api, find, pages, segment
 from mainstem.workspace_files.secrets import Hiding
+from mainstem.workspace_files.untold import Untold
 
 Object = dict[str, Any]
 FUNCTION_KINDS: Final = ("SOURCE", "DESTINATION", "INSERT_DESTINATION", "INSERT_SOURCE")
@@ -26,10 +27,11 @@ Watch = Callable[[int, int], object]
 
 
 class Reading:
-    """A workspace while it is read: what was read so far, by section. `watch` is told of the pages of a list."""
+    """A workspace while it is read: what was read so far, by section. `untold` knows what the API does not tell, None
+    for another server; `watch` is told of the pages of a list."""
 
-    def __init__(self, api: Api, watch: Watch = lambda _got, _all: None) -> None:
-        self.api, self.watch = api, watch
+    def __init__(self, api: Api, untold: Untold | None = None, watch: Watch = lambda _got, _all: None) -> None:
+        self.api, self.untold, self.watch = api, untold, watch
         self.workspace: Object = api.ask("GET /")["workspace"]
         self.sections: dict[str, list[Object]] = {}
         self.hiding = Hiding()
@@ -95,15 +97,24 @@ def credentials(reading: Reading) -> Iterator[Object]:
 
 
 def functions(reading: Reading) -> Iterator[Object]:
-    """Functions with their newest code. Their names stand without the workspace's, which servers add."""
+    """Functions with their newest code, and with the code that runs where that is an older one. Their names stand
+    without the workspace's, which servers add."""
     suffix = f" ({reading.workspace['name']})"
     for kind in FUNCTION_KINDS:
         for item in reading.pages(f"/functions?resourceType={kind}", "functions"):
             each = reading.api.ask(f"GET /functions/{segment(item['id'])}")["function"]
             fields = ("id", "catalogId", "resourceType", "displayName", "description", "logoUrl", "settings", "code")
             bare = each["displayName"] if kind == "SOURCE" else each["displayName"].removesuffix(suffix)
-            is_deployed = bool(each.get("deployedAt")) and bool(each.get("isLatestVersion", True))
-            yield picked(each, fields) | {"displayName": bare, "isDeployed": is_deployed}
+            is_newest = bool(each.get("isLatestVersion", True))
+            shown = picked(each, fields) | {"displayName": bare}
+            shown["isDeployed"] = bool(each.get("deployedAt")) and is_newest
+            yield shown | (_running(reading, each["id"]) if each.get("deployedAt") and not is_newest else {})
+
+
+def _running(reading: Reading, function_id: str) -> Object:
+    """The code that runs while newer code waits for its deployment."""
+    versions = pages(reading.api, f"/functions/{segment(function_id)}/versions", "versions")
+    return next(({"deployedCode": each["code"]} for each in versions if each["isDeployed"]), {})
 
 
 def tracking_plans(reading: Reading) -> Iterator[Object]:
@@ -115,14 +126,28 @@ def tracking_plans(reading: Reading) -> Iterator[Object]:
 
 
 def sources(reading: Reading) -> Iterator[Object]:
-    """Sources with their labels. Write keys stay where they are: a new source gets one of its own."""
+    """Sources with their labels and write keys, the oldest first."""
     for each in reading.pages("/sources", "sources"):
         marks = sorted(({"key": mark["key"], "value": mark["value"]} for mark in each["labels"]), key=_label)
-        yield picked(each, ("id", "slug", "name", "enabled")) | {
-            "metadataId": each["metadata"]["id"],
-            "settings": reading.hide(f"source/{each['id']}/settings", each["settings"], each["metadata"]),
-            "labels": marks,
-        }
+        yield (
+            picked(each, ("id", "slug", "name", "enabled"))
+            | {
+                "metadataId": each["metadata"]["id"],
+                "settings": reading.hide(f"source/{each['id']}/settings", each["settings"], each["metadata"]),
+                "labels": marks,
+            }
+            | _write_keys(reading, each)
+        )
+
+
+def _write_keys(reading: Reading, source: Mapping[str, Any]) -> Object:
+    """References to the write keys. Where another server shows none, the caller may lack the right to see them, and
+    nothing is said of them; types that are not sent to never have one."""
+    keys = source.get("writeKeys") or []
+    if not keys and (reading.untold is None or source["metadata"].get("isCloudEventSource")):
+        return {}
+    at = f"source/{source['id']}/writeKeys"
+    return {"writeKeys": [reading.hiding.known(f"{at}/{index}", key) for index, key in enumerate(keys)]}
 
 
 def _label(label: Mapping[str, str]) -> tuple[str, str]:
@@ -143,6 +168,14 @@ def schema_settings(reading: Reading) -> Iterator[Object]:
         settings = {key: value for key, value in found.items() if value}
         if settings != SCHEMA_DEFAULTS:
             yield {"sourceId": source["id"], "settings": settings}
+
+
+def schema_controls(reading: Reading) -> Iterator[Object]:
+    """What is switched off in the schemas of sources; the API does not tell it."""
+    for source in reading.of("sources"):
+        off = reading.untold.switched_off(source["id"]) if reading.untold else []
+        if off:
+            yield {"sourceId": source["id"], "off": off}
 
 
 def live_plugins(reading: Reading) -> Iterator[Object]:
@@ -324,9 +357,10 @@ def users(reading: Reading) -> Iterator[Object]:
 
 
 def invites(reading: Reading) -> Iterator[Object]:
-    """Addresses that are invited; which roles they will have cannot be read."""
+    """Addresses that are invited, with their roles where these can be known: the API does not tell them."""
     for email in sorted(reading.pages("/invites", "invites")):
-        yield {"email": email}
+        granted = reading.untold and {"permissions": _permissions(reading.untold.invite(email))}
+        yield {"email": email} | (granted or {})
 
 
 def groups(reading: Reading) -> Iterator[Object]:
@@ -356,13 +390,14 @@ def _resource(resource: Mapping[str, Any]) -> Object:
 
 class Kind(msgspec.Struct, frozen=True):
     """A section of the file: the `noun` of one object, how all are read, and which fields make two objects without
-    the same id the same object (all of them, where objects have no id)."""
+    the same id the same object (all of them, where objects have no id). What is not `is_told` no API tells."""
 
     section: str
     noun: str
     read: Read
     same: tuple[str, ...]
     has_id: bool = True
+    is_told: bool = True
 
 
 KINDS: Final = (
@@ -373,6 +408,7 @@ KINDS: Final = (
     Kind("sources", "source", sources, ("slug",)),
     Kind("trackingPlanConnections", "connection", plan_connections, ("sourceId",), has_id=False),
     Kind("schemaSettings", "schema settings", schema_settings, ("sourceId",), has_id=False),
+    Kind("schemaControls", "schema controls", schema_controls, ("sourceId",), has_id=False, is_told=False),
     Kind("livePlugins", "live plugin", live_plugins, ("sourceId",), has_id=False),
     Kind("warehouses", "warehouse", warehouses, ("metadataId", "settings.name")),
     Kind("warehouseConnections", "connection", warehouse_connections, ("warehouseId", "sourceId"), has_id=False),

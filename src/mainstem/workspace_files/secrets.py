@@ -39,6 +39,10 @@ class Hiding:
             key: self._one(f"{at}/{key}", key, value, is_secret=key in passwords) for key, value in values.items()
         }
 
+    def known(self, at: str, value: str) -> dict[str, str]:
+        """A reference to a secret that is shown."""
+        return self._hidden(at, value)
+
     def unseen(self, at: str) -> dict[str, str]:
         """A reference to a secret that is there, of which nothing is shown."""
         return self._hidden(at, MASK)

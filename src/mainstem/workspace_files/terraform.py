@@ -30,6 +30,7 @@ provider "segment" {}
 """
 NOT_THERE: Final[Mapping[str, str]] = {
     "credentials": "credential",
+    "schemaControls": "list of switches in a schema",
     "livePlugins": "live plugin",
     "warehouseSchedules": "schedule of a warehouse",
     "selectiveSyncs": "selective sync of a warehouse",
@@ -345,6 +346,11 @@ def _comments(document: Document) -> list[str]:
         if each.keys() & {"allowProperties", "hashPropertiesConfiguration"}:
             told = "The provider cannot hold what this transformation allows or hashes"
             lines.append(f"# {told}: {_brief(each)}")
+    for each in document.sections["functions"]:
+        if "deployedCode" in each:
+            lines.append(
+                f"# The provider knows the newest code alone; this function runs an older one: {_brief(each)}"
+            )
     lines += [f"# {section} could not be read: {reason}" for section, reason in sorted(document.skipped.items())]
     return [*lines, ""] if lines else []
 

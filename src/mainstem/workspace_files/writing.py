@@ -13,15 +13,17 @@ import msgspec
 
 from mainstem.workspace_files.asking import Api, segment
 from mainstem.workspace_files.kinds import SCHEMA_DEFAULTS, Object
+from mainstem.workspace_files.untold import Tables
 
 RULES_OF_CALL: Final = 200
 
 
 class Writer(Api, Protocol):
-    """Who answers operations, and lets people in."""
+    """Who answers operations, and writes what has none."""
 
-    def accept(self, email: str, name: str) -> None:
-        """Make an invited person a user."""
+    @property
+    def untold(self) -> Tables:
+        """What the API does not tell."""
 
 
 Make = Callable[[Writer, Object], Any]
@@ -31,13 +33,15 @@ Delete = Callable[[Writer, Object], None]
 
 class Writes(msgspec.Struct, frozen=True):
     """How objects of a kind are written. `make` returns the object of the answer, whose ids count. What is `fixed`
-    cannot be changed, and stops the import; what is `kept` stays as it is and is told."""
+    cannot be changed, and stops the import; what is `kept` stays as it is and is told; what is `optional` stays as it
+    is where the file says nothing of it."""
 
     make: Make | None
     change: Change | None
     delete: Delete | None
     fixed: frozenset[str] = frozenset()
     kept: frozenset[str] = frozenset()
+    optional: frozenset[str] = frozenset()
 
 
 def without(value: Mapping[str, Any], *names: str) -> Object:
@@ -87,23 +91,41 @@ def _delete_label(api: Writer, now: Object) -> None:
     api.ask(f"DELETE /labels/{segment(now['key'])}/{segment(now['value'])}")
 
 
+_CODE_STATE: Final = ("id", "catalogId", "isDeployed", "deployedCode")
+
+
 def _make_function(api: Writer, wanted: Object) -> Any:
-    made = api.ask("POST /functions", without(wanted, "id", "catalogId", "isDeployed"))["function"]
+    made = api.ask("POST /functions", without(wanted, *_CODE_STATE))["function"]
     _deploy(api, made["id"], wanted)
     return made
 
 
 def _change_function(api: Writer, now: Object, wanted: Object) -> None:
-    body = without(changed(now, wanted), "id", "catalogId", "isDeployed")
+    body = without(changed(now, wanted), *_CODE_STATE)
     if body:
         api.ask(f"PATCH /functions/{segment(now['id'])}", body)
-    if body or now["isDeployed"] != wanted["isDeployed"]:
+    if body or any(now.get(name) != wanted.get(name) for name in ("isDeployed", "deployedCode")):
         _deploy(api, now["id"], wanted)
 
 
 def _deploy(api: Writer, function_id: str, wanted: Object) -> None:
-    if wanted["resourceType"] == "SOURCE" and wanted["isDeployed"]:
-        api.ask(f"POST /functions/{segment(function_id)}/deploy")
+    """Let the code run that is to run. A version that is restored becomes the newest without being deployed."""
+    target = f"/functions/{segment(function_id)}"
+    if "deployedCode" in wanted:
+        newest = api.ask(f"GET {target}/versions?pagination.count=1")["versions"][0]["id"]
+        _run(api, target, wanted["resourceType"], {"code": wanted["deployedCode"]})
+        api.ask(f"POST {target}/versions", {"versionId": newest})
+    elif wanted["isDeployed"]:
+        _run(api, target, wanted["resourceType"], {})
+
+
+def _run(api: Writer, target: str, kind: str, code: Object) -> None:
+    """Let the newest code run, after this one was saved. Only source functions are deployed by a call, others by any
+    change."""
+    if code or kind != "SOURCE":
+        api.ask(f"PATCH {target}", code)
+    if kind == "SOURCE":
+        api.ask(f"POST {target}/deploy")
 
 
 def _make_plan(api: Writer, wanted: Object) -> Any:
@@ -132,17 +154,21 @@ def _write_rules(api: Writer, plan_id: str, rules: list[Any]) -> None:
 
 
 def _make_source(api: Writer, wanted: Object) -> Any:
-    body = without(wanted, "id", "labels") | {"disconnectAllWarehouses": True}
+    body = without(wanted, "id", "labels", "writeKeys") | {"disconnectAllWarehouses": True}
     made = api.ask("POST /sources", body)["source"]
+    if "writeKeys" in wanted:
+        api.untold.set_write_keys(made["id"], wanted["writeKeys"])
     if wanted["labels"]:
         api.ask(f"PUT /sources/{segment(made['id'])}/labels", {"labels": wanted["labels"]})
     return made
 
 
 def _change_source(api: Writer, now: Object, wanted: Object) -> None:
-    body = without(_patch(now, wanted), "labels")
+    body = without(_patch(now, wanted), "labels", "writeKeys")
     if body:
         api.ask(f"PATCH /sources/{segment(now['id'])}", body)
+    if "writeKeys" in wanted and now.get("writeKeys") != wanted["writeKeys"]:
+        api.untold.set_write_keys(now["id"], wanted["writeKeys"])
     if now["labels"] != wanted["labels"]:
         api.ask(f"PUT /sources/{segment(now['id'])}/labels", {"labels": wanted["labels"]})
 
@@ -186,6 +212,18 @@ def _change_schema(api: Writer, now: Object, wanted: Object) -> None:
 
 def _delete_schema(api: Writer, now: Object) -> None:
     _write_schema(api, now["sourceId"], now["settings"], SCHEMA_DEFAULTS)
+
+
+def _make_controls(api: Writer, wanted: Object) -> Any:
+    api.untold.switch(wanted["sourceId"], [], wanted["off"])
+
+
+def _change_controls(api: Writer, now: Object, wanted: Object) -> None:
+    api.untold.switch(now["sourceId"], now["off"], wanted["off"])
+
+
+def _delete_controls(api: Writer, now: Object) -> None:
+    api.untold.switch(now["sourceId"], now["off"], [])
 
 
 def _make_live_plugin(api: Writer, wanted: Object) -> Any:
@@ -342,7 +380,7 @@ def _delete_profiles_sync(api: Writer, now: Object) -> None:
 
 def _make_user(api: Writer, wanted: Object) -> Any:
     api.ask("POST /invites", {"invites": [{"email": wanted["email"], "permissions": wanted["permissions"]}]})
-    api.accept(wanted["email"], wanted["name"])
+    api.untold.accept(wanted["email"], wanted["name"])
 
 
 def _change_user(api: Writer, now: Object, wanted: Object) -> None:
@@ -354,7 +392,11 @@ def _delete_user(api: Writer, now: Object) -> None:
 
 
 def _make_invite(api: Writer, wanted: Object) -> Any:
-    api.ask("POST /invites", {"invites": [{"email": wanted["email"]}]})
+    api.ask("POST /invites", {"invites": [wanted]})
+
+
+def _change_invite(api: Writer, now: Object, wanted: Object) -> None:
+    api.untold.grant_to_invite(now["email"], wanted["permissions"])
 
 
 def _delete_invite(api: Writer, now: Object) -> None:
@@ -409,6 +451,7 @@ WRITES: Final[Mapping[str, Writes]] = {
     "sources": _SOURCES,
     "trackingPlanConnections": Writes(_connect_plan, _reconnect_plan, _disconnect_plan),
     "schemaSettings": Writes(_make_schema, _change_schema, _delete_schema),
+    "schemaControls": Writes(_make_controls, _change_controls, _delete_controls),
     "livePlugins": Writes(_make_live_plugin, _change_live_plugin, _delete_live_plugin),
     "warehouses": Writes(_make_warehouse, _WAREHOUSES.change, _WAREHOUSES.delete, fixed=_WAREHOUSES.fixed),
     "warehouseConnections": Writes(_connect, None, _disconnect),
@@ -431,6 +474,6 @@ WRITES: Final[Mapping[str, Writes]] = {
     ),
     "profilesSelectiveSyncs": Writes(_make_profiles_sync, _write_profiles_sync, _delete_profiles_sync),
     "users": Writes(_make_user, _change_user, _delete_user, kept=frozenset({"name", "email"})),
-    "invites": Writes(_make_invite, None, _delete_invite),
+    "invites": Writes(_make_invite, _change_invite, _delete_invite, optional=frozenset({"permissions"})),
     "groups": Writes(_make_group, _change_group, _delete_group),
 }

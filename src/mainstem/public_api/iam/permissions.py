@@ -54,7 +54,8 @@ class PermissionsOutput(Wire, frozen=True):
     permissions: list[Permission]
 
 
-def _asked(body: PermissionsInput) -> list[Asked]:
+def asked(body: PermissionsInput) -> list[Asked]:
+    """Permissions as they were sent."""
     return [
         Asked(each.role_id, [*map(resource_of, each.resources)], f"permissions[{index}]")
         for index, each in enumerate(body.permissions)
@@ -79,7 +80,7 @@ def shown(policy: Policy) -> Permission:
 
 def add(call: Call, subject: Subject, name: str, body: PermissionsInput) -> PermissionsOutput:
     """Give a user or group, which is called `name`, more permissions."""
-    wanted = policies.granted(call.db, call.workspace_id, _asked(body))
+    wanted = policies.granted(call.db, call.workspace_id, asked(body))
     change = policies.add(call.db, call.workspace_id, subject, wanted)
     record(call, change, name)
     if change.extended:
@@ -92,7 +93,7 @@ def add(call: Call, subject: Subject, name: str, body: PermissionsInput) -> Perm
 def replace(call: Call, subject: Subject, name: str, body: PermissionsInput) -> PermissionsOutput:
     """Give a user or group, which is called `name`, these permissions and no others. Raises Conflict when that takes
     the last owner away."""
-    wanted = policies.granted(call.db, call.workspace_id, _asked(body))
+    wanted = policies.granted(call.db, call.workspace_id, asked(body))
     with owners.keeping_one(call.db, call.workspace_id):
         change = policies.replace(call.db, call.workspace_id, subject, wanted)
     record(call, change, name)
