@@ -80,9 +80,10 @@ destination_filters = Table(
     Column("updated_at", Moment, nullable=False),
 )
 
-_ONE: Final = select(destinations).where(
-    destinations.c.workspace_id == bindparam("workspace_id"), destinations.c.id == bindparam("id")
-)
+_ALL: Final = select(destinations).where(destinations.c.workspace_id == bindparam("workspace_id"))
+_ONE: Final = _ALL.where(destinations.c.id == bindparam("id"))
+_LIST: Final = _ALL.order_by(destinations.c.seq)
+_LIST_OF_SOURCE: Final = _LIST.where(destinations.c.source_id == bindparam("source_id"))
 _OF_SOURCE: Final = (
     select(destinations).where(destinations.c.source_id == bindparam("source_id")).order_by(destinations.c.seq)
 )
@@ -91,6 +92,7 @@ _FILTERS_OF_SOURCE: Final = (
     .where(destination_filters.c.source_id == bindparam("source_id"))
     .order_by(destination_filters.c.seq)
 )
+_settings_in: Final = msgspec.json.Decoder(dict[str, Any])
 MAX_INSTANCES: Final = 25
 CONSENT: Final = "consentSettings"
 """A setting of every destination, {"categories": [ids]}, as the settings for browsers have it; the Public API has no
@@ -156,7 +158,7 @@ class DestinationsOutput(Wire, frozen=True):
 
 
 def visible(call: Call) -> Select[Any]:
-    """The way the Public API reads the table, but for `one`."""
+    """The way the Public API reads the table, but for `one` and pages."""
     mine = call.reach(Needs.SOURCE_READ, destinations.c.source_id)
     return select(destinations).where(destinations.c.workspace_id == call.workspace_id, mine)
 
@@ -179,8 +181,12 @@ def check_source(row: Row[Any], source_id: str) -> None:
 
 def page_of_source(call: Call, source_id: str, page: Page) -> tuple[list[Destination], Pagination]:
     """A page of the destinations of a source, in order of creation."""
-    query = visible(call).where(destinations.c.source_id == source_id).order_by(destinations.c.seq)
-    found, pagination = rows.page_of(call.db, query, page)
+    return _page_of(call, _LIST_OF_SOURCE, page, source_id=source_id)
+
+
+def _page_of(call: Call, query: Select[Any], page: Page, **more: str) -> tuple[list[Destination], Pagination]:
+    query = call.narrowed(query, Needs.SOURCE_READ, destinations.c.source_id)
+    found, pagination = rows.page_of(call.db, query, page, workspace_id=call.workspace_id, **more)
     return [destination_of(call, row) for row in found], pagination
 
 
@@ -219,7 +225,7 @@ def _masked(call: Call, row: Row[Any], described: DestinationMetadata) -> dict[s
 
 
 def _settings(vault: Vault, row: Row[Any]) -> dict[str, Any]:
-    return msgspec.json.decode(vault.open(row.settings, row.id), type=dict[str, Any])
+    return _settings_in.decode(vault.open(row.settings, row.id))
 
 
 def _without_header_values(value: Any) -> Any:
@@ -421,8 +427,8 @@ def _new_parents(call: Call, body: CreateDestinationInput) -> DestinationMetadat
 @api.operation("GET /destinations", needs=Needs.SOURCE_READ)
 def list_destinations(call: Call, query: PageInput) -> DestinationsOutput:
     """List Destinations"""
-    found, pagination = rows.page_of(call.db, visible(call).order_by(destinations.c.seq), query.pagination)
-    return DestinationsOutput(destinations=[destination_of(call, row) for row in found], pagination=pagination)
+    found, pagination = _page_of(call, _LIST, query.pagination)
+    return DestinationsOutput(destinations=found, pagination=pagination)
 
 
 @api.operation("POST /destinations", needs=Needs.SOURCE_ADMIN, audit="Integration Created")

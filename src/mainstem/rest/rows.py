@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import BigInteger, Column, Connection, Dialect, MetaData, Row, Select, TypeDecorator, func
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Dialect,
+    Integer,
+    MetaData,
+    Row,
+    Select,
+    TypeDecorator,
+    bindparam,
+    func,
+)
 from sqlalchemy.exc import IntegrityError
 
 from mainstem.errors import Conflict, NotFound
@@ -34,7 +47,7 @@ class Moment(TypeDecorator[dt.datetime]):
 
 def moment_text(value: dt.datetime) -> str:
     """As the API prints times: 2023-10-10T16:34:53.000Z."""
-    return value.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03d}Z"
+    return value.astimezone(dt.UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def one(db: Connection, query: Select[Any], missing: str, **parameters: str) -> Row[Any]:
@@ -53,20 +66,43 @@ def missing(noun: str, id: str) -> str:
     return f"{noun} with id '{id}' not found."
 
 
-def page_of(db: Connection, query: Select[Any], page: Page) -> tuple[list[Row[Any]], Pagination]:
+class _Paged(NamedTuple):
+    """The statements that a list takes, with `page_skip` and `page_size` beside the parameters of its query;
+    `backward` is None when it is not ordered by columns."""
+
+    total: Select[Any]
+    forward: Select[Any]
+    backward: Select[Any] | None
+
+
+def page_of(db: Connection, query: Select[Any], page: Page, **parameters: str) -> tuple[list[Row[Any]], Pagination]:
     """A page of a query that is ordered by columns, without DISTINCT or groups, and where it lies. A page in the
-    second half is counted off from the end, so that the last costs what the first does."""
-    counted = query.order_by(None).with_only_columns(func.count(), maintain_column_froms=True)
-    total = db.execute(counted).scalar_one()
+    second half is counted off from the end, so that the last costs what the first does. See `one` on `parameters`."""
+    statements = _paged(query)
+    total = db.execute(statements.total, parameters).scalar_one()
     size = min(page.count, total - page.start)
     if size <= 0:
         return [], pagination(page, total)
     behind = total - page.start - size
-    order = query._order_by_clauses  # noqa: SLF001  # nothing public tells it
-    if behind < page.start and all(isinstance(each, Column) for each in order):
-        back = query.order_by(None).order_by(*(each.desc() for each in order))
-        return [*reversed(db.execute(back.offset(behind).limit(size)).all())], pagination(page, total)
-    return [*db.execute(query.offset(page.start).limit(size)).all()], pagination(page, total)
+    if behind < page.start and statements.backward is not None:
+        last = db.execute(statements.backward, {**parameters, "page_skip": behind, "page_size": size}).all()
+        return [*reversed(last)], pagination(page, total)
+    found = db.execute(statements.forward, {**parameters, "page_skip": page.start, "page_size": size}).all()
+    return [*found], pagination(page, total)
+
+
+@functools.lru_cache(maxsize=64)  # queries that are made once stay in it, those made for one call pass through
+def _paged(query: Select[Any]) -> _Paged:
+    def cut(ordered: Select[Any]) -> Select[Any]:
+        return ordered.offset(bindparam("page_skip", type_=Integer)).limit(bindparam("page_size", type_=Integer))
+
+    unordered, order = query.order_by(None), query._order_by_clauses  # noqa: SLF001  # nothing public tells it
+    backward = unordered.order_by(*(each.desc() for each in order))
+    return _Paged(
+        total=unordered.with_only_columns(func.count(), maintain_column_froms=True),
+        forward=cut(query),
+        backward=cut(backward) if all(isinstance(each, Column) for each in order) else None,
+    )
 
 
 @contextmanager

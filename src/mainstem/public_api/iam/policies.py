@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, column, select, table
+from sqlalchemy import Connection, bindparam, column, select, table
 
 from mainstem.errors import InputInvalid
 from mainstem.public_api.labels import labels
@@ -30,6 +30,16 @@ TABLES: Final = {
     ResourceType.FUNCTION: "functions",
 }
 """Where the resources of each type are kept, in rows with `id` and `workspace_id`."""
+
+
+_OF_SUBJECTS: Final = (
+    select(grants.grants)
+    .where(
+        grants.grants.c.workspace_id == bindparam("workspace_id"),
+        grants.grants.c.subject_id.in_(bindparam("subject_ids", expanding=True)),
+    )
+    .order_by(grants.grants.c.seq)
+)
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -66,10 +76,8 @@ class Change(msgspec.Struct, frozen=True):
 def policies_of(db: Connection, workspace_id: str, subject_ids: Sequence[str]) -> dict[str, list[Policy]]:
     """The policies of each of these subjects, in the order in which they were made; roles that this version does not
     know are left out."""
-    mine = grants.grants.c.subject_id.in_(subject_ids)
-    query = select(grants.grants).where(grants.grants.c.workspace_id == workspace_id, mine)
     found: dict[str, dict[str, Policy]] = {each: {} for each in subject_ids}
-    for row in db.execute(query.order_by(grants.grants.c.seq)):
+    for row in db.execute(_OF_SUBJECTS, {"workspace_id": workspace_id, "subject_ids": subject_ids}):
         role = find_role(row.role_id)
         if role is not None:
             before = found[row.subject_id].get(row.policy_id, Policy(role, (), row.policy_id))

@@ -8,9 +8,9 @@ judgements (the Terraform provider removes the user "" beside each invite that i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Row, Select, delete, select
+from sqlalchemy import Row, Select, bindparam, delete, select
 
 from mainstem.public_api.iam import owners, permissions, policies
 from mainstem.public_api.iam.permissions import Permission, PermissionsInput, PermissionsOutput
@@ -24,6 +24,9 @@ from mainstem.rest.permissions import Needs
 from mainstem.rest.wire import Wire
 
 api = Family("IAM Users")
+_ALL: Final = select(users).where(users.c.workspace_id == bindparam("workspace_id"))
+_ONE: Final = _ALL.where(users.c.id == bindparam("id"))
+_LIST: Final = _ALL.order_by(users.c.seq)
 
 
 class User(Wire, frozen=True):
@@ -69,13 +72,13 @@ class MinimalUserGroupsOutput(Wire, frozen=True):
 
 
 def visible(call: Call) -> Select[Any]:
-    """The only way these operations read the table."""
+    """The way these operations read the table, but for `one` and pages."""
     return select(users).where(users.c.workspace_id == call.workspace_id)
 
 
 def one(call: Call, user_id: str) -> Row[Any]:
     """The row of a user. Raises NotFound."""
-    return rows.one(call.db, visible(call).where(users.c.id == user_id), rows.missing("User", user_id))
+    return rows.one(call.db, _ONE, rows.missing("User", user_id), workspace_id=call.workspace_id, id=user_id)
 
 
 def _users_of(call: Call, found: Sequence[Row[Any]]) -> list[User]:
@@ -90,7 +93,7 @@ def _users_of(call: Call, found: Sequence[Row[Any]]) -> list[User]:
 @api.operation("GET /users", needs=Needs.WORKSPACE_OWNER)
 def list_users(call: Call, query: PageInput) -> UsersOutput:
     """List Users"""
-    found, pagination = rows.page_of(call.db, visible(call).order_by(users.c.seq), query.pagination)
+    found, pagination = rows.page_of(call.db, _LIST, query.pagination, workspace_id=call.workspace_id)
     return UsersOutput(users=_users_of(call, found), pagination=pagination)
 
 

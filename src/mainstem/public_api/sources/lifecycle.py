@@ -34,11 +34,11 @@ from mainstem.public_api.sources.source import (
     find_metadata,
     metadata_of,
     one,
+    page_of,
     settings_of,
     source_of,
     sources,
     sources_of,
-    visible,
     write_keys,
 )
 from mainstem.public_api.sources.write_keys import add_write_key
@@ -132,8 +132,8 @@ def get_source(call: Call, source_id: str) -> GetSourceOutput:
 @api.operation("GET /sources", needs=Needs.SOURCE_READ)
 def list_sources(call: Call, query: PageInput) -> SourcesOutput:
     """List Sources"""
-    found, pagination = rows.page_of(call.db, visible(call).order_by(sources.c.seq), query.pagination)
-    return SourcesOutput(sources=sources_of(call, found), pagination=pagination)
+    found, pagination = page_of(call, query.pagination)
+    return SourcesOutput(sources=found, pagination=pagination)
 
 
 @api.operation(

@@ -30,6 +30,7 @@ from mainstem.public_api import catalog, functions, integration_settings
 from mainstem.public_api.labels import Label, label_of, labels, source_labels
 from mainstem.rest import rows
 from mainstem.rest.operation import Call
+from mainstem.rest.pagination import Page, Pagination
 from mainstem.rest.permissions import Needs
 from mainstem.rest.rows import metadata
 from mainstem.rest.wire import Wire
@@ -64,14 +65,15 @@ deleted_sources = Table(
 )
 
 
-_ONE: Final = select(sources).where(
-    sources.c.workspace_id == bindparam("workspace_id"), sources.c.id == bindparam("id")
-)
+_ALL: Final = select(sources).where(sources.c.workspace_id == bindparam("workspace_id"))
+_ONE: Final = _ALL.where(sources.c.id == bindparam("id"))
+_LIST: Final = _ALL.order_by(sources.c.seq)
 _WRITE_KEYS: Final = (
     select(write_keys)
     .where(write_keys.c.source_id.in_(bindparam("source_ids", expanding=True)))
     .order_by(write_keys.c.seq)
 )
+_settings: Final = msgspec.json.Decoder(dict[str, Any])
 _SAME_LABEL: Final = (labels.c.key == source_labels.c.key) & (labels.c.value == source_labels.c.value)
 _LABELS: Final = (
     select(source_labels.c.source_id, labels)
@@ -102,7 +104,7 @@ class SourceOutput(Wire, frozen=True):
 
 
 def visible(call: Call) -> Select[Any]:
-    """The way the Public API reads the table, but for `one`."""
+    """The way the Public API reads the table, but for `one` and `page_of`."""
     mine = call.reach(Needs.SOURCE_READ, sources.c.id)
     return select(sources).where(sources.c.workspace_id == call.workspace_id, mine)
 
@@ -115,6 +117,13 @@ def one(call: Call, source_id: str) -> Row[Any]:
     row = rows.one(call.db, query, missing, workspace_id=call.workspace_id, id=source_id)
     call.demand_own(Needs.SOURCE_ADMIN, source_id)
     return row
+
+
+def page_of(call: Call, page: Page) -> tuple[list[Source], Pagination]:
+    """A page of the sources that the caller may see, in order of creation."""
+    query = call.narrowed(_LIST, Needs.SOURCE_READ, sources.c.id)
+    found, pagination = rows.page_of(call.db, query, page, workspace_id=call.workspace_id)
+    return sources_of(call, found), pagination
 
 
 def ids_ever(call: Call) -> list[str]:
@@ -196,7 +205,7 @@ def _source(call: Call, row: Row[Any], keys: list[str], marks: list[Label]) -> S
 
 def settings_of(vault: Vault, row: Row[Any]) -> dict[str, Any]:
     """The settings of a source with their secrets, for the data plane and for merging."""
-    return msgspec.json.decode(vault.open(row.settings, row.id), type=dict[str, Any])
+    return _settings.decode(vault.open(row.settings, row.id))
 
 
 def write_keys_of(db: Connection, source_ids: Sequence[str]) -> dict[str, list[str]]:

@@ -9,10 +9,23 @@ from __future__ import annotations
 
 import enum
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from msgspec import Meta
-from sqlalchemy import Column, Float, Integer, Row, Select, String, Table, delete, insert, select, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    Float,
+    Integer,
+    Row,
+    String,
+    Table,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
 
 from mainstem.model.snapshot import PLAN_PREFIX
 from mainstem.public_api.labels import StatusOutput
@@ -52,6 +65,13 @@ tracking_plan_rules = Table(
     Column("created_at", Moment, nullable=False),
     Column("updated_at", Moment, nullable=False),
 )
+
+_ALL: Final = select(tracking_plans).where(tracking_plans.c.workspace_id == bindparam("workspace_id"))
+_ONE: Final = _ALL.where(tracking_plans.c.id == bindparam("id"))
+_LIST: Final = _ALL.order_by(tracking_plans.c.seq)
+_LIST_OF_TYPE: Final = _LIST.where(tracking_plans.c.type == bindparam("type"))
+_CHANGE: Final = update(tracking_plans).where(tracking_plans.c.id == bindparam("key"))
+_CONNECTED: Final = select(sources.c.seq).where(sources.c.tracking_plan_id == bindparam("tracking_plan_id")).limit(1)
 
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 
@@ -113,34 +133,34 @@ class TrackingPlansOutput(Wire, frozen=True):
     pagination: Pagination
 
 
-def visible(call: Call) -> Select[Any]:
-    """The only way the Public API reads the table."""
-    return select(tracking_plans).where(tracking_plans.c.workspace_id == call.workspace_id)
-
-
 def one(call: Call, tracking_plan_id: str) -> Row[Any]:
     """The row of a plan that the caller may see. Raises NotFound."""
-    query = visible(call).where(tracking_plans.c.id == tracking_plan_id)
-    return rows.one(call.db, query, rows.missing("Tracking plan", tracking_plan_id))
+    missing = rows.missing("Tracking plan", tracking_plan_id)
+    return rows.one(call.db, _ONE, missing, workspace_id=call.workspace_id, id=tracking_plan_id)
+
+
+def is_connected(db: Connection, tracking_plan_id: str) -> bool:
+    """Whether a source has this plan."""
+    return db.execute(_CONNECTED, {"tracking_plan_id": tracking_plan_id}).first() is not None
 
 
 def changed(call: Call, tracking_plan_id: str, **columns: Any) -> None:
-    """Note that a plan, or its rules, are other than before; the data plane is told if it has the plan."""
-    row = tracking_plans.c.id == tracking_plan_id
-    call.db.execute(update(tracking_plans).where(row).values(updated_at=call.now, **columns))
+    """Note that a plan, or its rules, are other than before; the data plane is told if it has the plan, unless only
+    the description changes, which it does not know."""
+    call.db.execute(_CHANGE, {"key": tracking_plan_id, "updated_at": call.now, **columns})
     _record(call, "Tracking Plan Modified", one(call, tracking_plan_id))
-    connected = select(sources.c.seq).where(sources.c.tracking_plan_id == tracking_plan_id).limit(1)
-    if call.db.execute(connected).first():
+    if columns.keys() != {"description"} and is_connected(call.db, tracking_plan_id):
         call.touch(tracking_plan_id)
 
 
 @api.operation("GET /tracking-plans", needs=Needs.TRACKING_PLAN_READ)
 def list_tracking_plans(call: Call, query: ListTrackingPlansInput) -> TrackingPlansOutput:
     """List Tracking Plans"""
-    wanted = visible(call).order_by(tracking_plans.c.seq)
-    if query.type is not UNSET:
-        wanted = wanted.where(tracking_plans.c.type == query.type)
-    found, pagination = rows.page_of(call.db, wanted, query.pagination)
+    mine = {"workspace_id": call.workspace_id}
+    if query.type is UNSET:
+        found, pagination = rows.page_of(call.db, _LIST, query.pagination, **mine)
+    else:
+        found, pagination = rows.page_of(call.db, _LIST_OF_TYPE, query.pagination, **mine, type=query.type)
     return TrackingPlansOutput(tracking_plans=[_plan_of(row) for row in found], pagination=pagination)
 
 

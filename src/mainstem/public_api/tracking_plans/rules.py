@@ -15,13 +15,12 @@ from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
-from sqlalchemy import Connection, Row, Select, delete, func, insert, select
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select
 
 from mainstem.errors import BadRequest, Conflict, Fault, InputInvalid, NotFound
 from mainstem.model import rule_schema
 from mainstem.model.snapshot import PlanConfig, RuleConfig
 from mainstem.public_api.labels import StatusOutput
-from mainstem.public_api.sources.source import sources
 from mainstem.public_api.tracking_plans import plans
 from mainstem.public_api.tracking_plans.plans import tracking_plan_rules, tracking_plans
 from mainstem.rest import rows
@@ -40,6 +39,19 @@ MAX_SCHEMA_CHARACTERS: Final = 16 * 1024 * 1024
 MAX_FAULTS: Final = 50
 NOT_DEPRECATED: Final = "0001-01-01T00:00:00.000Z"
 _EXACT: Final = 2**53
+_PLAN: Final = select(tracking_plans.c.name).where(tracking_plans.c.id == bindparam("plan_id"))
+_OF_PLAN: Final = (
+    select(tracking_plan_rules)
+    .where(tracking_plan_rules.c.plan_id == bindparam("plan_id"))
+    .order_by(tracking_plan_rules.c.seq)
+)
+_PUBLISHED: Final = _OF_PLAN.with_only_columns(
+    tracking_plan_rules.c.type,
+    tracking_plan_rules.c.key,
+    tracking_plan_rules.c.version,
+    tracking_plan_rules.c.json_schema,
+)
+_schema: Final = msgspec.json.Decoder()
 
 Key = Annotated[str, Meta(max_length=1024)]
 Version = Annotated[float, Meta(ge=0, le=_EXACT)]
@@ -156,7 +168,7 @@ def _check_schemas(_tracking_plan_id: str, body: ReplaceRulesInput | UpdateRules
 def list_rules_from_tracking_plan(call: Call, tracking_plan_id: str, query: PageInput) -> RulesOutput:
     """List Rules from Tracking Plan"""
     plans.one(call, tracking_plan_id)
-    found, pagination = rows.page_of(call.db, _of_plan(tracking_plan_id), query.pagination)
+    found, pagination = rows.page_of(call.db, _OF_PLAN, query.pagination, plan_id=tracking_plan_id)
     return RulesOutput(rules=[_rule_of(row) for row in found], pagination=pagination)
 
 
@@ -241,24 +253,12 @@ def described(identity: Identity) -> str:
 
 def config_of(db: Connection, plan_id: str) -> PlanConfig | None:
     """What the data plane knows of a plan; None when there is none, or no source is connected to it."""
-    row = db.execute(select(tracking_plans).where(tracking_plans.c.id == plan_id)).one_or_none()
-    connected = db.execute(select(sources.c.seq).where(sources.c.tracking_plan_id == plan_id).limit(1)).first()
-    if row is None or connected is None:
+    row = db.execute(_PLAN, {"plan_id": plan_id}).one_or_none()
+    if row is None or not plans.is_connected(db, plan_id):
         return None
-    table = tracking_plan_rules.c
-    found = db.execute(_of_plan(plan_id).with_only_columns(table.type, table.key, table.version, table.json_schema))
-    return PlanConfig(
-        id=plan_id,
-        name=row.name,
-        rules=tuple(
-            RuleConfig(each.type, each.key, each.version, msgspec.json.decode(each.json_schema)) for each in found
-        ),
-    )
-
-
-def _of_plan(plan_id: str) -> Select[Any]:
-    by_plan = select(tracking_plan_rules).where(tracking_plan_rules.c.plan_id == plan_id)
-    return by_plan.order_by(tracking_plan_rules.c.seq)
+    found = db.execute(_PUBLISHED, {"plan_id": plan_id})
+    rules = (RuleConfig(kind, key, version, _schema.decode(text)) for kind, key, version, text in found)
+    return PlanConfig(id=plan_id, name=row.name, rules=tuple(rules))
 
 
 def _stored(db: Connection, plan_id: str) -> dict[Identity, Stored]:
