@@ -17,7 +17,7 @@ HTTP: Any = None
 
 
 class Told:
-    """A runner that answers each event with the status in its properties."""
+    """A runner that answers each event with the status in its properties; of 0 its process ends."""
 
     def __init__(self, refreshed: dict[str, Any] | None = None) -> None:
         self.calls: list[Call] = []
@@ -31,7 +31,10 @@ class Told:
     async def call(self, call: Call) -> Answer:
         self.calls.append(call)
         statuses = [json.loads(each)["status"] for each in call.events]
-        results = [Result(status) if status < 400 else Result(status, "ERROR", "no") for status in statuses]
+        code = {0: PROCESS_ENDED}
+        results = [
+            Result(each) if 0 < each < 400 else Result(each, code.get(each, "ERROR"), "no") for each in statuses
+        ]
         return Answer(results, refreshed=self.refreshed)
 
 
@@ -86,7 +89,7 @@ async def test_the_status_decides_whether_it_is_tried_again(status: int, failure
 
 @pytest.mark.parametrize(("result", "is_fault"), [(Result(0, "TypeError", "m"), True), (Result(400, "BAD"), False)])
 def test_an_event_that_the_destinations_own_code_failed_on_is_set_aside(result: Result, is_fault: bool) -> None:
-    failure = failure_of(result)
+    failure = failure_of(result, 0)
     assert isinstance(failure, Rejected)
     assert (failure.reason, failure.is_fault) == ("INTERNAL" if is_fault else "400", is_fault)
 
@@ -103,6 +106,24 @@ def test_an_event_whose_process_ended_is_tried_again_and_in_the_end_set_aside() 
     other = failure_of(Result(503, "ERROR"), 1)
     assert isinstance(other, Retryable)
     assert other.progress == 1
+
+
+async def test_an_event_that_ends_its_process_again_and_again_is_set_aside() -> None:
+    connection = connected(Told())
+    for deaths in range(DEATHS):
+        with pytest.raises(Retryable) as again:
+            await connection.perform(msgspec.structs.replace(message(0), progress=deaths), HTTP)
+        assert again.value.progress == deaths + 1
+    with pytest.raises(Rejected) as fault:
+        await connection.perform(msgspec.structs.replace(message(0), progress=DEATHS), HTTP)
+    assert fault.value.is_fault
+
+
+async def test_members_of_a_batch_that_ended_its_process_have_each_a_count_of_their_own() -> None:
+    connection = connected(Told())
+    assert connection.perform_batch is not None
+    ends = await connection.perform_batch([message(0), msgspec.structs.replace(message(0), progress=1)], HTTP)
+    assert [each.progress for each in ends if isinstance(each, Retryable)] == [1, 2]
 
 
 async def test_an_event_that_was_in_processes_that_ended_goes_alone() -> None:

@@ -78,7 +78,7 @@ def connect(config: DestinationConfig, runner: Runner, authorized: Authorized) -
         _keep(answer, messages)
         if answer.refreshed is not None:
             authorized.refreshed(config, answer.refreshed)
-        return _failures(answer.results)
+        return _failures(answer.results, messages)
 
     batched = [each for each in mappings.values() if _is_batched(each)]
     if not batched:
@@ -86,7 +86,7 @@ def connect(config: DestinationConfig, runner: Runner, authorized: Authorized) -
     return Connection(perform, perform_batch, group, max(map(_batch_size, batched)))
 
 
-def failure_of(result: Result, deaths: int = 0) -> Failure | None:
+def failure_of(result: Result, deaths: int) -> Failure | None:
     """What a result means for its event; None for delivered. `deaths` is in how many processes it was that ended:
     that is the progress of its delivery. When one ends that it had to itself, it is set aside."""
     if result.is_delivered:
@@ -101,14 +101,14 @@ def failure_of(result: Result, deaths: int = 0) -> Failure | None:
     return Rejected(reason, result.message, is_fault=reason == "INTERNAL")
 
 
-def _failures(results: Sequence[Result]) -> list[Failure | None]:
+def _failures(results: Sequence[Result], messages: Sequence[Message]) -> list[Failure | None]:
     """What each result means; members of a batch mostly share one."""
     failures: list[Failure | None] = []
-    before: Result | None = None
+    before: tuple[Result | None, int] = None, 0
     failure: Failure | None = None
-    for result in results:
-        if result is not before:
-            before, failure = result, failure_of(result)
+    for result, message in zip(results, messages, strict=True):
+        if result is not before[0] or message.progress != before[1]:
+            before, failure = (result, message.progress), failure_of(result, message.progress)
         failures.append(failure)
     return failures
 
