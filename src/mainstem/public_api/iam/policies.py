@@ -77,7 +77,7 @@ def policies_of(db: Connection, workspace_id: str, subject_ids: Sequence[str]) -
     """The policies of each of these subjects, in the order in which they were made; roles that this version does not
     know are left out."""
     found: dict[str, dict[str, Policy]] = {each: {} for each in subject_ids}
-    for row in db.execute(_OF_SUBJECTS, {"workspace_id": workspace_id, "subject_ids": subject_ids}):
+    for row in db.execute(_OF_SUBJECTS, {"workspace_id": workspace_id, "subject_ids": subject_ids}).all():
         role = find_role(row.role_id)
         if role is not None:
             before = found[row.subject_id].get(row.policy_id, Policy(role, (), row.policy_id))

@@ -69,7 +69,7 @@ _ALL: Final = select(sources).where(sources.c.workspace_id == bindparam("workspa
 _ONE: Final = _ALL.where(sources.c.id == bindparam("id"))
 _LIST: Final = _ALL.order_by(sources.c.seq)
 _WRITE_KEYS: Final = (
-    select(write_keys)
+    select(write_keys.c.source_id, write_keys.c.write_key)
     .where(write_keys.c.source_id.in_(bindparam("source_ids", expanding=True)))
     .order_by(write_keys.c.seq)
 )
@@ -211,14 +211,14 @@ def settings_of(vault: Vault, row: Row[Any]) -> dict[str, Any]:
 def write_keys_of(db: Connection, source_ids: Sequence[str]) -> dict[str, list[str]]:
     """Write keys of each source, the oldest first."""
     found: dict[str, list[str]] = {}
-    for row in db.execute(_WRITE_KEYS, {"source_ids": source_ids}):
-        found.setdefault(row.source_id, []).append(row.write_key)
+    for source_id, write_key in db.execute(_WRITE_KEYS, {"source_ids": source_ids}).all():
+        found.setdefault(source_id, []).append(write_key)
     return found
 
 
 def labels_of(call: Call, source_ids: Sequence[str]) -> dict[str, list[Label]]:
     """Labels of each source, by key."""
     found: dict[str, list[Label]] = {}
-    for row in call.db.execute(_LABELS, {"workspace_id": call.workspace_id, "source_ids": source_ids}):
+    for row in call.db.execute(_LABELS, {"workspace_id": call.workspace_id, "source_ids": source_ids}).all():
         found.setdefault(row.source_id, []).append(label_of(row))
     return found

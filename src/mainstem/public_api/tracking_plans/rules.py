@@ -256,7 +256,7 @@ def config_of(db: Connection, plan_id: str) -> PlanConfig | None:
     row = db.execute(_PLAN, {"plan_id": plan_id}).one_or_none()
     if row is None or not plans.is_connected(db, plan_id):
         return None
-    found = db.execute(_PUBLISHED, {"plan_id": plan_id})
+    found = db.execute(_PUBLISHED, {"plan_id": plan_id}).all()
     rules = (RuleConfig(kind, key, version, _schema.decode(text)) for kind, key, version, text in found)
     return PlanConfig(id=plan_id, name=row.name, rules=tuple(rules))
 
