@@ -192,9 +192,10 @@ def pull(
     `keys`. Nothing is written unless everything was read. The token comes from
     MAINSTEM_PULL_TOKEN, else it is asked for. Sections that the server refuses are reported."""
     token = (os.environ if environment is None else environment).get(PULL_TOKEN) or _asked_token()
-    remote = pulling.Remote(url, token, default_rate=settings.default_rate_limit, say=_say)
+    bar = Bar(sys.stderr)
+    remote = pulling.Remote(url, token, default_rate=settings.default_rate_limit, say=bar.say)
     readings: list[Reading] = []
-    document = read_workspace(remote, Bar(sys.stderr), may_skip=True, seen=readings.append)
+    document = read_workspace(remote, bar, may_skip=True, seen=readings.append)
     _write(text_of(document), out)
     _write_keys(readings[0], keys)
     for section, reason in document.skipped.items():
@@ -229,6 +230,12 @@ class Bar(Progress):
 
         watch(0, 0)
         return watch
+
+    def say(self, text: str) -> None:
+        """A line of its own."""
+        start = "\r\x1b[K" if self._grows else ""
+        self._stream.write(f"{start}{printable(text)}\n")
+        self._stream.flush()
 
     def ended(self, name: str, count: int, skipped: str) -> None:
         """See Progress."""

@@ -78,7 +78,7 @@ def pages(
 ) -> Iterator[Any]:
     """Every entry of a list, page by page: `pages(api, "/sources", "sources")`. `watch` is told how many there are so
     far, and of how many in all (0 when the server does not say)."""
-    cursor, count, size = "", 0, SMALL_PAGES.get(target.partition("?")[0], PAGE)
+    cursor, followed, count, size = "", {""}, 0, SMALL_PAGES.get(target.partition("?")[0], PAGE)
     joint = "&" if "?" in target else "?"
     while True:
         after = f"&pagination.cursor={quote(cursor, safe='')}" if cursor else ""
@@ -88,9 +88,10 @@ def pages(
         where = data.get("pagination") or {}
         watch(count, where.get("totalEntries") or 0)
         following = where.get("next")
-        if following is None or str(following) in {"", cursor}:
+        if following is None or str(following) in followed:  # a list that goes round would never end
             return
         cursor = str(following)
+        followed.add(cursor)
 
 
 def find(api: Api, route: str) -> Any:

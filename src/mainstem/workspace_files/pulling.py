@@ -1,20 +1,22 @@
 """Reading another server that speaks the same API, within its rate limits.
 
 Each operation is asked for at most as often as its published limit allows, in a window that slides; a 429 is waited
-out as long as the server says. Source: Public API reference, "Rate Limits" and "Versioning". Judgements: five tries,
-a wait of at most five minutes, and https but for loopback, since the token travels along.
+out as long as the server says; what fails on the way or on the server's side is asked for again, for it only
+reads. Source: Public API reference, "Rate Limits" and "Versioning". Judgements: five tries, a wait of at most five
+minutes, and https but for loopback, since the token travels along.
 """
 
 from __future__ import annotations
 
 import email.utils
+import socket
 import ssl
 import time
 import urllib.error
 import urllib.request
 from collections import deque
 from collections.abc import Callable, Mapping
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -38,6 +40,10 @@ _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 class Unreachable(MainstemError):
     """The other server cannot be reached, or does not answer as this API does."""
+
+
+class _Broken(Exception):
+    """No whole answer came; another try may get one."""
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -93,26 +99,50 @@ class Remote:
         operation = _operation(target.partition("?")[0])
         for attempt in range(1, TRIES + 1):
             self._pace.wait(operation.id, operation.rate or self._default)
-            status, headers, content = self._get(target, operation)
+            try:
+                status, headers, content = self._get(target, operation)
+            except _Broken as error:
+                if attempt == TRIES:
+                    raise Unreachable(f"{urlsplit(self._url).netloc}: {error}") from None
+                self._pause(2.0**attempt, operation, str(error))
+                continue
             wait = _wait(status, headers, attempt)
             if wait is None or attempt == TRIES:
                 break
-            self._say(f"{operation.id}: the server answered {status}; waiting {wait:.0f} seconds")
-            self._pace.sleep(wait)
+            self._pause(wait, operation, f"the server answered {status}")
         return _data(route, status, content)
 
+    def _pause(self, seconds: float, operation: Operation, why: str) -> None:
+        self._say(f"{operation.id}: {why}; waiting {seconds:.0f} seconds")
+        self._pace.sleep(seconds)
+
     def _get(self, target: str, operation: Operation) -> tuple[int, Mapping[str, str], bytes]:
+        """Status, headers and body. Raises Unreachable when there is no use in another try, and _Broken."""
         accept = f"{media.vendor(operation.versions[0])}, application/json;q=0.9"
         headers = {"Authorization": f"Bearer {self._token}", "Accept": accept}
         request = urllib.request.Request(self._url + target, headers=headers)  # noqa: S310  # the scheme was checked
         try:
             with self._opener.open(request, timeout=_TIMEOUT_SECONDS) as reply:
-                return reply.status, dict(reply.headers), reply.read(_MAX_BYTES)
+                return reply.status, dict(reply.headers), _whole(reply)
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, dict(error.headers), error.read(_MAX_BYTES)
         except (OSError, HTTPException) as error:
-            raise Unreachable(f"{urlsplit(self._url).netloc}: {getattr(error, 'reason', error)}") from None
+            reason = getattr(error, "reason", error)
+            if isinstance(reason, (ssl.SSLCertVerificationError, socket.gaierror)):
+                raise Unreachable(f"{urlsplit(self._url).netloc}: {reason}") from None
+            raise _Broken(str(reason) or type(reason).__name__) from None
+
+
+def _whole(reply: HTTPResponse) -> bytes:
+    """The body. Raises _Broken for a part of one, and Unreachable for one that is too large."""
+    promised = reply.length
+    content: bytes = reply.read(_MAX_BYTES)
+    if promised is not None and len(content) < min(promised, _MAX_BYTES):
+        raise _Broken(f"the connection ended after {len(content)} of {promised} bytes")
+    if len(content) == _MAX_BYTES:
+        raise Unreachable(f"an answer is larger than {_MAX_BYTES // 2**20} MiB")
+    return content
 
 
 def _operation(path: str) -> Operation:
