@@ -27,6 +27,7 @@ from mainstem.sandbox import Fault, check, handlers, parse
         ("\nexport default 1;", 2, 1, "Unexpected token 'export'"),
         ("}\nprocess.exit(1);\nfunction x() {", 2, 1, "Unexpected identifier 'process'"),
         ("}{", 1, 2, "Unexpected token '{'"),
+        ("function f() {\n}\n  }\n", 3, 3, "Unexpected token '}'"),
         ("'use strict'; with (a) {}", 1, 15, "Strict mode code may not include a with statement"),
         ("//# sourceURL=other.js\n\nlet 1;", 3, 5, "Unexpected number"),
         ("(" * 100_000, 1, 1, "nested too deeply"),

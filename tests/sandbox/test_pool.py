@@ -21,6 +21,7 @@ async function onTrack(event) {
   if (event.how === "loop") for (;;);
   await new Promise((resolve) => setTimeout(resolve, 20));
   if (event.how === "loop later") for (;;);
+  if (event.how === "wait") await new Promise((resolve) => setTimeout(resolve, 300));
   if (event.how === "never") await new Promise(() => {});
   if (event.how === "eat") { const all = []; for (;;) all.push(new Array(1000).fill(all.length)); }
   return event.n;
@@ -66,6 +67,14 @@ async def test_two_at_fault_are_both_found() -> None:
     async with sandbox(LIMITS) as box:
         ended = await asyncio.gather(*(call(box, function, {"n": n, "how": how}) for n, how in enumerate(hows)))
     assert [each.how == "returned" for each in ended] == [not how for how in hows]
+
+
+async def test_however_many_are_at_fault_the_others_are_run() -> None:
+    function = code(MIXED)
+    hows = ["loop"] * 5 + [""] * 6 + ["loop"] + ["wait"] * 4
+    async with sandbox(msgspec.structs.replace(LIMITS, seconds=0.5)) as box:
+        ended = await asyncio.gather(*(call(box, function, {"n": n, "how": how}) for n, how in enumerate(hows)))
+    assert [each.how for each in ended] == ["timeout" if how == "loop" else "returned" for how in hows]
 
 
 async def test_a_slow_invocation_ends_while_those_beside_it_go_on_in_the_same_process() -> None:

@@ -74,16 +74,32 @@ async def test_code_that_ends_early_defines_no_handlers(box: Sandbox) -> None:
 )
 async def test_published_errors_are_told_by_name(box: Sandbox, name: str) -> None:
     thrown = await call(box, code(f"function onTrack() {{ throw new {name}('why'); }}"))
-    assert (thrown.how, thrown.error, thrown.message) == ("thrown", name, "why")
+    assert (thrown.how, thrown.error, thrown.message) == ("thrown", name, "why (line 1, column 28)")
     kind_of = await call(
         box, code(f"class Mine extends {name} {{}}; async function onTrack() {{ throw new Mine('w'); }}")
     )
-    assert (kind_of.how, kind_of.error, kind_of.message) == ("thrown", name, "w")
+    assert (kind_of.how, kind_of.error, kind_of.message) == (
+        "thrown", name, f"w (line 1, column {len(name) + 58})",
+    )  # fmt: skip
 
 
 async def test_other_errors_are_told_by_their_own_name(box: Sandbox) -> None:
     assert (await call(box, code("function onTrack() { null.x; }"))).error == "TypeError"
     assert (await call(box, code("function onTrack() { throw new RangeError(); }"))).error == "RangeError"
+
+
+async def test_what_is_thrown_is_told_with_its_place_in_the_code_as_it_was_saved(box: Sandbox) -> None:
+    source = "const inner = (x) => x.foo.bar;\n\nasync function onTrack(e) {\n  await null;\n  return inner(e);\n}"
+    assert (await call(box, code(source), {})).message.endswith("(reading 'bar') (line 1, column 28)")
+    at_top = await call(box, code("function onTrack() {}\n  null.x;"))
+    assert (at_top.how, at_top.message[-18:]) == ("bad_code", "(line 2, column 8)")
+
+
+async def test_a_stack_has_the_lines_of_the_code_and_nothing_of_the_host(box: Sandbox) -> None:
+    source = "function inner() {\n  console.log(new Error('e'));\n  return new TypeError('t').stack;\n}\n"
+    ended = await call(box, code(source + "async function onTrack() {\n  await null;\n  return inner();\n}"))
+    assert value(ended) == "TypeError: t\n    at inner (function.js:3:10)\n    at onTrack (function.js:7:10)"
+    assert ended.logs == ["Error: e\n    at inner (function.js:2:15)\n    at onTrack (function.js:7:10)"]
 
 
 async def test_settings_and_the_event_are_fresh_for_every_invocation(box: Sandbox) -> None:

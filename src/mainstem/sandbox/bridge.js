@@ -31,6 +31,8 @@ const mapSize = uncurry(Object.getOwnPropertyDescriptor(Map.prototype, "size").g
 const nextKey = uncurry(new Map().keys().next);
 const weakAdd = uncurry(WeakSet.prototype.add);
 const weakHas = uncurry(WeakSet.prototype.has);
+const placeGet = uncurry(WeakMap.prototype.get);
+const placeSet = uncurry(WeakMap.prototype.set);
 const { parse, stringify } = JSON;
 const { assign, create, defineProperty, freeze, getOwnPropertyNames, keys: keysOf } = Object;
 const sort = uncurry(Array.prototype.sort);
@@ -53,6 +55,8 @@ const inContext = contexts.run.bind(contexts);
 const context = contexts.getStore.bind(contexts);
 const STDIN = 0, STDOUT = 1;
 const MESSAGE_MAX = 1000, CACHED_MAX = 1000;
+const SCRIPT = "function.js";
+const HEADER_LINES = 2; // V8's own, above the body of a function that is made of text
 const HANDLERS = [
   "onTrack", "onIdentify", "onPage", "onScreen", "onGroup", "onAlias", "onDelete", "onBatch", "onRequest",
 ];
@@ -73,13 +77,14 @@ const KEPT = new Set([
   "clearImmediate", "Buffer", "global",
 ]);
 
-let secret = "", kind = "", outputMax = 0, logMax = 0;
+let secret = "", kind = "", outputMax = 0, logMax = 0, sourceLines = 0;
 let handlers = create(null);
 let outgoing = "";
 let lastSettings = "{}";
 let fetches = 0;
 const waitingFetches = new NativeMap();
 const missing = new WeakSet();
+const places = new WeakMap(); // of errors whose stack was asked for
 
 // Lines out
 
@@ -138,6 +143,52 @@ function describe(thrown) {
   return { __proto__: null, error, message };
 }
 
+// Where in the function's own code something was thrown, as parse.py tells it of what does not parse; "" for what has
+// no stack.
+function placeOf(thrown) {
+  try {
+    if (thrown === null || typeof thrown !== "object") return "";
+    thrown.stack; // which has it made, if it was not
+    const place = placeGet(places, thrown);
+    return place ? ` (line ${place.line}, column ${place.column})` : "";
+  } catch {
+    return "";
+  }
+}
+
+function located(thrown) {
+  const { error, message } = describe(thrown);
+  const place = placeOf(thrown);
+  return { __proto__: null, error, message: slice(message, 0, MESSAGE_MAX - place.length) + place };
+}
+
+// A stack without what is not the function's: its lines are those of the code as it was saved.
+function stackOf(error, sites) {
+  let text = headOf(error);
+  for (let i = 0; i < sites.length; i++) {
+    const site = sites[i];
+    if (site.getScriptNameOrSourceURL() !== SCRIPT) continue;
+    const line = site.getLineNumber() - HEADER_LINES, column = site.getColumnNumber();
+    if (!(line >= 1 && line <= sourceLines)) continue;
+    if (!placeGet(places, error)) placeSet(places, error, { __proto__: null, line, column });
+    const name = site.getFunctionName();
+    const where = `${SCRIPT}:${line}:${column}`;
+    text += `\n    at ${site.isAsync() ? "async " : ""}${name ? `${name} (${where})` : where}`;
+  }
+  return text;
+}
+
+// As Error.prototype.toString has it, but that nothing of the function's is called.
+function headOf(error) {
+  try {
+    const { name, message } = error;
+    const head = typeof name === "string" && name ? name : "Error";
+    return typeof message === "string" && message ? `${head}: ${message}` : head;
+  } catch {
+    return "Error";
+  }
+}
+
 function log(record, values) {
   if (!record || record.done || record.logged >= logMax) return;
   let line = "";
@@ -180,7 +231,7 @@ function finish(record, how, error, message, value) {
 }
 
 function finishThrown(record, thrown) {
-  const { error, message } = describe(thrown);
+  const { error, message } = located(thrown);
   const isMissing = thrown !== null && typeof thrown === "object" && weakHas(missing, thrown);
   finish(record, isMissing ? "b" : "t", error, message);
 }
@@ -518,13 +569,15 @@ async function boot(config) {
   NativeResponse.prototype.buffer = async function () {
     return Buffer.from(await this.arrayBuffer());
   };
-  then(load(config.source), accept, (thrown) => reject(describe(thrown)));
+  then(load(config.source), accept, (thrown) => reject(located(thrown)));
 }
 
 async function load(source) {
   new AsyncFunction(source); // so that what is added below cannot mend it
   const found = HANDLERS.map((name) => `${name}: typeof ${name} === "function" ? ${name} : undefined`);
-  return new AsyncFunction(`${source}\n;return {__proto__: null, ${found.join(", ")}};`)();
+  sourceLines = source.split("\n").length;
+  Error.prepareStackTrace = stackOf;
+  return new AsyncFunction(`${source}\n;return {__proto__: null, ${found.join(", ")}};\n//# sourceURL=${SCRIPT}`)();
 }
 
 function accept(found) {

@@ -25,10 +25,20 @@ function faultOf(error, source) {
   const { lineNumber, columnNumber } = destructureError(error).frames[0] ?? {};
   const line = Math.max((lineNumber ?? 0) - HEADER_LINES, 1);
   if (line > lines.length) {
+    const hasOneTooMany = error.message === "Unexpected token '}'" && count(source, "}") > count(source, "{");
+    if (hasOneTooMany) return { message: error.message, ...placeOfLast("}", lines) };
     return { message: "Unexpected end of input", line: lines.length, column: lines.at(-1).length + 1 };
   }
   const message = error.message.slice(0, 1000).toWellFormed();
   return { message, line, column: Math.min(columnNumber ?? 1, lines[line - 1].length + 1) };
+}
+
+const count = (text, part) => text.split(part).length - 1;
+
+// One brace too many ends V8's function before its own brace, which is then at fault.
+function placeOfLast(text, lines) {
+  const index = lines.findLastIndex((line) => line.includes(text));
+  return { line: index + 1, column: lines[index].lastIndexOf(text) + 1 };
 }
 
 // A name can be declared once: where a second declaration is the error, the code has the first one at its top.

@@ -213,12 +213,20 @@ class _Function:
             call.fail(error)
         self._waiting.clear()
         self._suspects.clear()
-        self.gone(process, (), ())
+        self.gone(process, (), (), ())
 
-    def gone(self, process: Process, again: Sequence[Call], suspects: Sequence[Call]) -> None:
-        """Run again what did nothing wrong, and one by one what may have."""
+    def gone(
+        self, process: Process, innocent: Sequence[Call], again: Sequence[Call], suspects: Sequence[Call]
+    ) -> None:
+        """Run again what did nothing wrong, and one by one what may have. Who was interrupted by others' faults too
+        often is run alone, too: what somebody else does ends nobody."""
+        crowded = [call for call in innocent if call.began and call.reruns >= _RERUNS_MAX]
+        others = [call for call in innocent if call not in crowded]
+        for call in others:
+            call.reruns += bool(call.began)
+        self._waiting.extendleft(reversed(others))
         self._waiting.extendleft(reversed(self._rerunnable(again)))
-        self._suspects.extend(self._rerunnable(suspects))
+        self._suspects.extend((*crowded, *self._rerunnable(suspects)))
         self._process = None if self._process is process else self._process
         self._ward = None if self._ward is process else self._ward
         self._sandbox.process_gone(process)

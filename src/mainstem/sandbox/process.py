@@ -116,8 +116,11 @@ class Owner(Protocol):
     def unavailable(self, process: Process, error: SandboxUnavailable) -> None:
         """Deno does not start."""
 
-    def gone(self, process: Process, again: Sequence[Call], suspects: Sequence[Call]) -> None:
-        """The process ended. Those to run `again` did nothing wrong; of the `suspects` one may have."""
+    def gone(
+        self, process: Process, innocent: Sequence[Call], again: Sequence[Call], suspects: Sequence[Call]
+    ) -> None:
+        """The process ended. The `innocent` did not end it, because another did; those to run `again` had not begun;
+        of the `suspects` one may have."""
 
 
 class Process(asyncio.SubprocessProtocol):
@@ -474,7 +477,7 @@ class Process(asyncio.SubprocessProtocol):
         for task in list(self._fetches.values()):
             task.cancel()
         verdict = self._verdict or self._own_end()
-        again, suspects = self._sort(verdict)
+        innocent, again, suspects = self._sort(verdict)
         self._calls.clear()
         if not self._end.done():
             self._end.set_result(None)
@@ -484,7 +487,7 @@ class Process(asyncio.SubprocessProtocol):
             self.owner.unavailable(self, SandboxUnavailable(f"Deno does not start: {text or verdict.message}"))
         elif state == "loading":
             self.owner.unloadable(self, Ended(verdict.how, message=f"while its code was loaded: {verdict.message}"))
-        self.owner.gone(self, again, suspects)
+        self.owner.gone(self, innocent, again, suspects)
 
     def _own_end(self) -> Verdict:
         code = self._transport.get_returncode() if self._transport is not None else None
@@ -498,18 +501,18 @@ class Process(asyncio.SubprocessProtocol):
         code = self._transport.get_returncode() if self._transport is not None else None
         return self._verdict is None and code == -signal.SIGKILL
 
-    def _sort(self, verdict: Verdict) -> tuple[list[Call], list[Call]]:
-        """End who is at fault; return who is not, and who may be."""
+    def _sort(self, verdict: Verdict) -> tuple[list[Call], list[Call], list[Call]]:
+        """End who is at fault. Return who is not, because another is, who is not known to be, and who may be."""
         began = [call for call in self._calls.values() if call.began]
         guilty = self._open if verdict.how == "timeout" else None
         if guilty is None and len(began) == 1 and not self._left and not self._was_killed_by_others():
             guilty = began[0]
         if guilty is not None:
             guilty.end(self._guilty(guilty, verdict))
-            return [call for call in self._calls.values() if call is not guilty], []
+            return [call for call in self._calls.values() if call is not guilty], [], []
         if self._left:
-            return list(self._calls.values()), []
-        return [call for call in self._calls.values() if not call.began], began
+            return list(self._calls.values()), [], []
+        return [], [call for call in self._calls.values() if not call.began], began
 
 
 def _one_line(document: bytes) -> bytes:
