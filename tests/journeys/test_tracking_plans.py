@@ -126,7 +126,7 @@ def test_a_source_is_connected_listed_and_disconnected(sdk: Sdk, plan: dict[str,
     assert sdk.pages("listSourcesFromTrackingPlan", "sources", plan["id"], count=1) == [[source]]
     other = sdk.call("createTrackingPlan", body={"name": "Other", "type": "LIVE"})["trackingPlan"]
     refused = sdk.refusal("addSourceToTrackingPlan", other["id"], body=body)
-    assert (refused["status"], refused["errors"][0]["field"]) == (422, "sourceId")
+    assert refused["status"] == 409
     assert sdk.call("removeSourceFromTrackingPlan", plan["id"], sourceId=source["id"])["status"] == "SUCCESS"
     assert sdk.call("getSource", source["id"]).get("trackingPlanId") is None
     assert sdk.refusal("removeSourceFromTrackingPlan", plan["id"], sourceId=source["id"])["status"] == 404

@@ -223,6 +223,9 @@ class TestReasons:
         assert (reply.status, reply.fields) == (422, ["groupBy[0]"])
         reply = ask(api, RECEIVED, source_id, extra="&filter.discardReason.0=x")
         assert (reply.status, reply.fields) == (422, ["filter.discardReason"])
+        for name in ("nothing", "event%20Name"):
+            reply = ask(api, RECEIVED, source_id, extra=f"&filter.{name}.0=x")
+            assert (reply.status, reply.fields) == (422, ["filter"])
 
 
 class TestMappings:

@@ -93,7 +93,7 @@ class TestCreate:
         actions = [{"type": "SAMPLE", "percent": 2}, {"type": "DROP_PROPERTIES"}, {"type": "KEEP"}]
         reply = new_filter(api, source_id, destination_id, actions=actions, **{"if": "("})
         assert reply.status == 422
-        assert reply.fields == ["if", "actions.0.percent", "actions.1.fields", "actions.2.type"]
+        assert reply.fields == ["if", "actions[0].percent", "actions[1].fields", "actions[2].type"]
 
     def test_drop_stands_alone(self, api: Api, source_id: str, destination_id: str) -> None:
         actions = [{"type": "DROP"}, {"type": "SAMPLE", "percent": 1}]
@@ -235,6 +235,6 @@ class TestPreview:
     def test_faults_are_named_by_their_whole_path(self, api: Api) -> None:
         body = {"filter": {"if": "type =", "actions": [{"type": "SAMPLE"}]}, "payload": {}}
         reply = api.post("/destination/filters/preview", body)
-        assert (reply.status, reply.fields) == (422, ["filter.if", "filter.actions.0.percent"])
+        assert (reply.status, reply.fields) == (422, ["filter.if", "filter.actions[0].percent"])
         assert reply.messages[0].startswith('"filter.if" ')
         assert reply.messages[1] == '"filter.actions[0].percent" is required'

@@ -329,7 +329,7 @@ _Place = tuple[str | int, ...]
 
 def _fault(place: _Place, rule: str) -> tuple[str, str]:
     label = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place).lstrip(".")
-    return ".".join(map(str, place)), f'"{label}" {rule}'
+    return label, f'"{label}" {rule}'
 
 
 def _sample_faults(place: _Place, action: JsonObject) -> list[tuple[str, str]]:

@@ -69,8 +69,10 @@ DestinationDimension = Literal[
 ]
 
 
-class Filter(Wire, frozen=True):
-    """Values that an event's dimension must be one of; which are allowed depends on the stage."""
+class Filter(Wire, frozen=True, forbid_unknown_fields=True):
+    """Values that an event's dimension must be one of; which are allowed depends on the stage. A dimension that there
+    is not (the reference prints some with a blank: "event Name") is refused: without it the answer would be another.
+    """
 
     event_name: list[str] | str | Unset = UNSET
     event_type: list[str] | str | Unset = UNSET

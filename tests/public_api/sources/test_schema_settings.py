@@ -154,7 +154,7 @@ def test_a_source_does_not_forward_to_itself(api: Api, source: dict[str, Any], u
         ),
         (
             {"identify": {"allowTraitsOnViolations": False}, "group": {"commonEventOnViolations": "Allow"}},
-            "group.commonEventOnViolations, identify.allowTraitsOnViolations",
+            "group.commonEventOnViolations', 'identify.allowTraitsOnViolations",
         ),
         ({"forwardingViolationsTo": "OTHER"}, "forwardingViolationsTo"),
     ],

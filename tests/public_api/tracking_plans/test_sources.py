@@ -63,7 +63,7 @@ def test_connecting_again_succeeds_and_is_no_change(api: Api, url: str, source: 
 def test_a_second_plan_is_refused(api: Api, plan: dict[str, Any], url: str, source: dict[str, Any]) -> None:
     connect(api, url, source["id"])
     reply = api.post(f"{new_plan(api)}/sources", {"sourceId": source["id"]})
-    assert (reply.status, reply.fields) == (422, ["sourceId"])
+    assert (reply.status, reply.fields) == (409, ["sourceId"])
     assert plan_of(api, source["id"]) == plan["id"]
 
 

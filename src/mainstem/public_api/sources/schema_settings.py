@@ -221,8 +221,8 @@ def _check_without_plan(body: UpdateSchemaSettingsInput) -> None:
         if field.name not in {*WITHOUT_PLAN, *blocks} and getattr(block, field.name) is not UNSET
     ]
     if refused:
-        names = ", ".join(refused)
-        message = f"Source is not connected to a tracking plan: fields '{names}' cannot be updated"
+        names = ", ".join(f"'{name}'" for name in refused)
+        message = f"Source is not connected to a tracking plan: fields {names} cannot be updated"
         raise BadRequest(message, field=refused[0])
 
 

@@ -2,7 +2,8 @@
 
 A client of the contract tries the four shapes of a configuration with unknown keys forbidden, so a configuration is
 stored with the keys of its strategy and no others, and MANUAL has none.
-Source: Public API reference, "ReverseEtlScheduleDefinition"; judgements: 422 for what does not fit its strategy.
+Source: Public API reference, "ReverseEtlScheduleDefinition" (an interval is a duration as Go writes it, of more than
+ten minutes and less than 168 hours); judgements: 422 for what does not fit its strategy.
 """
 
 from __future__ import annotations
@@ -19,22 +20,23 @@ from msgspec import Meta
 from mainstem.errors import InputInvalid
 from mainstem.rest.wire import UNSET, Faults, Unset, Wire, decode
 
-INTERVALS: Final = ("15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d")
+DAILY: Final = "1d"  # which Go has no name for
+SHORTER_SECONDS, LONGER_SECONDS = 10 * 60, 168 * 3600  # an interval is longer than the one, shorter than the other
 LEAST_MINUTES: Final = 15
 Timezone = Annotated[str, Meta(min_length=1)]
 
 
 class Periodic(Wire, frozen=True):
-    """Every so often."""
+    """Every so often: 15m, 3h25m30s, 1d."""
 
-    interval: Literal["15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d"]
+    interval: str
 
 
 class SpecificDays(Wire, frozen=True):
     """At full hours of days of the week, 0 being Sunday."""
 
-    days: list[Annotated[int, Meta(ge=0, le=6)]]
-    hours: list[Annotated[int, Meta(ge=0, le=23)]]
+    days: Annotated[list[Annotated[int, Meta(ge=0, le=6)]], Meta(min_length=1, max_length=7)]
+    hours: Annotated[list[Annotated[int, Meta(ge=0, le=23)]], Meta(min_length=1, max_length=24)]
     timezone: Timezone
 
 
@@ -104,6 +106,8 @@ def _faults(config: Wire, path: str) -> Faults:
     timezone = getattr(config, "timezone", None)
     if timezone is not None and not _is_timezone(timezone):
         found.append((f"{path}.timezone", f'"{path}.timezone" must be a time zone such as America/New_York'))
+    if isinstance(config, Periodic) and (fault := _interval_fault(config.interval)):
+        found.append((f"{path}.interval", f'"{path}.interval" {fault}'))
     if isinstance(config, Cron) and (fault := _cron_fault(config.spec)):
         found.append((f"{path}.spec", f'"{path}.spec" {fault}'))
     return found
@@ -112,6 +116,25 @@ def _faults(config: Wire, path: str) -> Faults:
 def _is_timezone(name: str) -> bool:
     known = zoneinfo.available_timezones()
     return name in known if known else bool(re.fullmatch(r"[A-Za-z0-9_+/-]+", name))
+
+
+# ---- intervals
+
+_SECONDS: Final = {"h": 3600, "m": 60, "s": 1}
+_LENGTH: Final = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)([hms])", re.ASCII)
+_DURATION: Final = re.compile(rf"({_LENGTH.pattern})+", re.ASCII)
+
+
+def _interval_fault(interval: str) -> str:
+    """What is wrong with an interval; "" when it can be kept."""
+    if interval == DAILY:
+        return ""
+    if not _DURATION.fullmatch(interval):
+        return "must be a duration such as 15m, 4h or 3h25m30s, or 1d"
+    seconds = sum(float(length) * _SECONDS[unit] for length, unit in _LENGTH.findall(interval))
+    if not SHORTER_SECONDS < seconds < LONGER_SECONDS:
+        return "must be more than 10m and less than 168h"
+    return ""
 
 
 # ---- cron

@@ -1,6 +1,6 @@
 """Which sources a tracking plan is connected to: many sources a plan, at most one plan a source.
 
-Source: Public API reference, tag "Tracking Plans"; product guide, "Connect a source". Judgements: 422 for a source
+Source: Public API reference, tag "Tracking Plans"; product guide, "Connect a source". Judgements: 409 for a source
 that has another plan, 404 for the disconnection of one that is not connected.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import update
 
-from mainstem.errors import InputInvalid, NotFound
+from mainstem.errors import Conflict, NotFound
 from mainstem.public_api.labels import StatusOutput
 from mainstem.public_api.sources.source import Source, one, sources, sources_of, visible
 from mainstem.public_api.tracking_plans import plans
@@ -61,7 +61,7 @@ def add_source_to_tracking_plan(call: Call, tracking_plan_id: str, body: AddSour
         return StatusOutput()
     if row.tracking_plan_id is not None:
         message = f'"sourceId" is connected to tracking plan {row.tracking_plan_id}; disconnect it there first'
-        raise InputInvalid([("sourceId", message)])
+        raise Conflict(message, field="sourceId")
     call.demand(Needs.SOURCE_ADMIN, row.id)
     call.db.execute(update(sources).where(sources.c.id == row.id).values(tracking_plan_id=tracking_plan_id))
     call.touch(tracking_plan_id)
