@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import datetime as dt
 import os
@@ -13,10 +12,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-
-from granian.constants import HTTPModes, Interfaces, SSLProtocols
-from granian.http import HTTP1Settings
-from granian.server.embed import Server
 
 from mainstem import __version__, http_server, public_api, tracking_api
 from mainstem.delivery import deliver, process
@@ -245,8 +240,15 @@ def run_public_api(
     keys = scanner_keys.open_keys(settings.secret_scanning, settings.secret_scanning_keys)
     if keys is not None:
         pages.append(SecretScanning(control, vault, keys, clock(settings), send, windows).page)
-    app = PublicApi(dispatcher, max_request_bytes=settings.max_request_bytes, pages=pages)
-    asyncio.run(_serve_http(settings, address, app, Interfaces.ASGINL, stop))
+    app = PublicApi(
+        dispatcher,
+        max_request_bytes=settings.max_request_bytes,
+        is_database_local=settings.database is None,
+        pages=pages,
+    )
+    http_server.tune_interpreter()
+    shares_address = settings.api_workers > 1
+    http_server.run(app, app.terms, address, stop, tls=_tls(settings), shares_address=shares_address)
     if mailer is not None:
         mailer.close(_LAST_MAIL_SECONDS)
 
@@ -296,33 +298,6 @@ def _delivery(settings: Settings, vault: Vault, share: tuple[int, int]) -> Calla
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:
     return http_server.tls_context(settings.tls_cert, settings.tls_key) if settings.tls_cert else None
-
-
-async def _serve_http(
-    settings: Settings, address: Address, app: Any, interface: Interfaces, stop: threading.Event
-) -> None:
-    stopped, loop = asyncio.Event(), asyncio.get_running_loop()
-    _when(stop, lambda: loop.call_soon_threadsafe(stopped.set))
-    server = Server(
-        app,
-        address=address.host,
-        port=address.port,
-        interface=interface,
-        http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(max_buffer_size=1024 * 1024),
-        websockets=False,
-        backlog=1024,
-        log_enabled=False,
-        ssl_cert=settings.tls_cert,
-        ssl_key=settings.tls_key,
-        ssl_protocol_min=SSLProtocols.tls12,
-    )
-    serving = asyncio.create_task(server.serve())
-    await asyncio.wait([serving, asyncio.create_task(stopped.wait())], return_when=asyncio.FIRST_COMPLETED)
-    if serving.done():
-        raise MainstemError(f"the server on {address} ended by itself") from serving.exception()
-    server.stop()  # type: ignore[no-untyped-call]  # granian does not annotate it
-    await serving
 
 
 def _when(stop: threading.Event, act: Callable[[], object]) -> None:

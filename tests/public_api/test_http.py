@@ -1,72 +1,53 @@
-"""HTTP in front of the operations: bodies in pieces, cut and too large, and headers that never appear."""
+"""HTTP in front of the operations: where they run, bodies cut and too large, and headers that never appear."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 
+import databases
+from http_server.serving import PATIENCE_SECONDS, Running
+from mainstem import http_server
 from mainstem.public_api import FAMILIES
-from mainstem.public_api import http as public_http
-from mainstem.public_api.http import PublicApi
-from mainstem.rest.operation import Operation
+from mainstem.public_api.http import THREADS, PublicApi
+from mainstem.rest.dispatch import Answer, Request, _by_beginning, _routes
+from mainstem.rest.operation import Call, Family, Operation
+from mainstem.rest.permissions import Needs
+from mainstem.rest.wire import Wire
 from public_api.client import Api
+from public_api.outcomes import ListedOutcomes
 
 LIMIT = 1000
+IS_LOCAL = not databases.SERVER
 EVERY_OPERATION = [operation for family in FAMILIES for operation in family.operations]
 
 
 class Sent:
-    """What an ASGI server would have sent."""
+    """What goes back."""
 
-    def __init__(self) -> None:
-        self.status = 0
-        self.headers: dict[str, str] = {}
-        self.body = b""
-
-    async def __call__(self, message: Any) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            self.headers = {name.decode(): value.decode() for name, value in message["headers"]}
-        else:
-            self.body += message["body"]
+    def __init__(self, answer: http_server.Answer) -> None:
+        self.status, self.body, self.headers = answer.status, answer.body, dict(answer.headers)
 
     @property
     def types(self) -> list[str]:
         return [each["type"] for each in json.loads(self.body)["errors"]]
 
 
-def pieces(*parts: bytes, cut: bool = False) -> list[dict[str, Any]]:
-    """The messages in which a server hands over a body."""
-    messages = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
-    messages.append({"type": "http.disconnect"} if cut else {"type": "http.request", "body": b"", "more_body": False})
-    return messages
-
-
 async def ask(
-    api: Api, route: str, messages: Sequence[dict[str, Any]] = (), headers: Sequence[tuple[str, str]] = ()
+    api: Api, route: str, body: bytes = b"", headers: Sequence[tuple[str, str]] = (), *, is_too_long: bool = False
 ) -> Sent:
-    app = PublicApi(api.dispatcher, max_request_bytes=LIMIT)
+    app = PublicApi(api.dispatcher, max_request_bytes=LIMIT, is_database_local=IS_LOCAL)
     method, _, target = route.partition(" ")
     path, _, query = target.partition("?")
-    sent, waiting = Sent(), list(messages or pieces())
-    named = [("Authorization", f"Bearer {api.owner}"), ("Content-Type", "application/json"), *headers]
-
-    async def receive() -> dict[str, Any]:
-        return waiting.pop(0)
-
-    scope = {
-        "type": "http",
-        "method": method,
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": query.encode(),
-        "headers": [(name.lower().encode(), value.encode()) for name, value in named],
-    }
-    await app(scope, receive, sent)
-    return sent
+    named = [("authorization", f"Bearer {api.owner}"), ("content-type", "application/json"), *headers]
+    sent = [(name.lower(), value) for name, value in named]
+    return Sent(await app(http_server.Request(method, path, query, sent, "127.0.0.1", "http", body, is_too_long)))
 
 
 def label(value: str) -> bytes:
@@ -77,36 +58,9 @@ def values(api: Api) -> list[str]:
     return [each["value"] for each in api.get("/labels").data["labels"]][2:]
 
 
-async def test_a_body_in_pieces_is_put_together(api: Api) -> None:
-    body = label("a")
-    sent = await ask(api, "POST /labels", pieces(body[:5], b"", body[5:]))
-    assert (sent.status, values(api)) == (201, ["a"])
-    assert sent.headers["content-length"] == str(len(sent.body))
-
-
-async def test_a_request_that_was_cut_short_is_not_carried_out(api: Api) -> None:
-    body = label("a")
-    chunked = await ask(api, "POST /labels", pieces(body, cut=True))
-    shorter = await ask(api, "POST /labels", pieces(body), [("Content-Length", str(len(body) + 5))])
-    assert (chunked.status, shorter.status, values(api)) == (0, 0, [])
-
-
-@pytest.mark.parametrize("headers", [[("Content-Length", "1001")], []])
-async def test_a_body_over_the_limit_is_413_and_not_carried_out(api: Api, headers: list[tuple[str, str]]) -> None:
-    body = label("a")
-    sent = await ask(api, "POST /labels", pieces(body, b" " * LIMIT), headers)
+async def test_a_body_over_the_limit_is_413_and_not_carried_out(api: Api) -> None:
+    sent = await ask(api, "POST /labels", is_too_long=True)
     assert (sent.status, sent.types, values(api)) == (413, ["payload-too-large"], [])
-
-
-async def test_a_body_of_exactly_the_limit_is_read(api: Api) -> None:
-    body = label("a")
-    assert (await ask(api, "POST /labels", pieces(body, b" " * (LIMIT - len(body))))).status == 201
-
-
-async def test_a_body_without_end_is_given_up(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(public_http, "READ_PAST_BYTES", 10_000)
-    endless = pieces(*[b" " * 100] * 1000)
-    assert (await ask(api, "POST /labels", endless)).status == 413
 
 
 async def test_a_path_is_decoded_once(api: Api) -> None:
@@ -142,14 +96,186 @@ async def test_the_reference_is_for_its_own_origin_alone(api: Api, path: str) ->
     assert "default-src 'self'" in sent.headers["content-security-policy"]
     assert sent.headers["x-content-type-options"] == "nosniff"
     head = await ask(api, f"HEAD {path}")
-    assert (head.status, head.body, head.headers["content-length"]) == (200, b"", sent.headers["content-length"])
+    assert (head.status, head.headers) == (200, sent.headers)
     assert (await ask(api, f"POST {path}")).status == 404
 
 
 @pytest.mark.parametrize("route", ["GET /nothing", "PUT /labels", "GET /labels?pagination", "POST /labels"])
-async def test_every_refusal_is_json_with_its_length(api: Api, route: str) -> None:
+async def test_every_refusal_is_json(api: Api, route: str) -> None:
     sent = await ask(api, route, headers=[("Accept", "text/html")])
     assert sent.status >= 400
     assert sent.headers["content-type"] == "application/json"
-    assert sent.headers["content-length"] == str(len(sent.body))
     assert list(json.loads(sent.body)) == ["errors"]
+
+
+# ---- over the wire
+
+
+def served(api: Api, *pages: Callable[[Request], Answer | None]) -> Running:
+    app = PublicApi(api.dispatcher, max_request_bytes=LIMIT, is_database_local=IS_LOCAL, pages=pages)
+    return Running(app, app.terms)
+
+
+def client(api: Api, running: Running) -> httpx.Client:
+    headers = {"Authorization": f"Bearer {api.owner}"}
+    return httpx.Client(base_url=f"http://127.0.0.1:{running.port}", headers=headers, timeout=PATIENCE_SECONDS)
+
+
+def request_for(api: Api, body: bytes, declared: int) -> bytes:
+    lines = ["POST /labels HTTP/1.1", "Host: x", f"Authorization: Bearer {api.owner}", f"Content-Length: {declared}"]
+    return "\r\n".join([*lines, "Content-Type: application/json", "", ""]).encode() + body
+
+
+def test_a_body_of_exactly_the_limit_is_carried_out_and_one_byte_more_is_not(api: Api) -> None:
+    body = label("a")
+    with served(api) as running, client(api, running) as http:
+        http.headers["Content-Type"] = "application/json"
+        assert http.post("/labels", content=label("b") + b" " * (LIMIT + 1 - len(body))).status_code == 413
+        assert http.post("/labels", content=body + b" " * (LIMIT - len(body))).status_code == 201
+    assert values(api) == ["a"]
+
+
+def test_a_client_that_sends_all_before_it_reads_is_told_that_it_was_too_much(api: Api) -> None:
+    body = label("a")
+    with served(api) as running:
+        assert running.reply(request_for(api, body.ljust(8_000_000), 8_000_000)).startswith(b"HTTP/1.1 413 ")
+    assert values(api) == []
+
+
+def test_a_request_that_was_cut_short_is_not_carried_out(api: Api) -> None:
+    body = label("a")
+    with served(api) as running:
+        assert running.reply(request_for(api, body, len(body) + 1)) == b""
+        assert running.reply(request_for(api, body, len(body))).startswith(b"HTTP/1.1 201 ")
+    assert values(api) == ["a"]
+
+
+# ---- who waits for whom
+
+
+METERED = "GET /usage/api-calls/daily?period=2026-03-01"
+
+
+class Noted(Wire, frozen=True):
+    """The thread that an operation ran in."""
+
+    thread: str
+
+
+class Held:
+    """Operations that note the thread they run in; the slow ones wait until `may_end`."""
+
+    def __init__(self) -> None:
+        self.waiting = threading.Semaphore(0)
+        self.may_end = threading.Event()
+        self.family = Family("Held")
+        owner = Needs.WORKSPACE_OWNER
+        self.family.operation("GET /held/quick", needs=owner)(self.note)
+        self.family.operation("GET /held/slow", needs=owner, id="slow", is_slow=True)(self.wait)
+        self.family.operation("GET /held/looked-at", needs=owner, id="lookedAt", prepare=self.prepare)(self.note)
+        self.family.operation("POST /held/write", needs=owner, id="write")(self.note)
+        self.family.operation("POST /held/write-slowly", needs=owner, id="writeSlowly", prepare=self.prepare)(
+            self.note
+        )
+
+    def note(self, call: Call) -> Noted:
+        """Note"""
+        return Noted(thread=threading.current_thread().name)
+
+    def wait(self, call: Call) -> Noted:
+        """Wait"""
+        self.prepare()
+        return self.note(call)
+
+    def prepare(self) -> None:
+        self.waiting.release()
+        assert self.may_end.wait(PATIENCE_SECONDS)
+
+    def page(self, request: Request) -> Answer | None:
+        if request.path != "/page":
+            return None
+        self.prepare()
+        return Answer(200, {}, b"")
+
+
+@pytest.fixture
+def held(api: Api, monkeypatch: pytest.MonkeyPatch) -> Held:
+    found = Held()
+    monkeypatch.setattr(api.dispatcher, "_routes", api.dispatcher._routes | _by_beginning(_routes([found.family])))
+    return found
+
+
+def thread_of(reply: httpx.Response) -> str:
+    thread: str = reply.json()["data"]["thread"]
+    return thread
+
+
+@pytest.mark.parametrize(
+    "slow", ["GET /held/slow", "GET /held/looked-at", "POST /held/write-slowly", "GET /page", METERED]
+)
+def test_what_is_slow_holds_up_nobody_however_often_it_is_asked_for(
+    api: Api, held: Held, outcomes: ListedOutcomes, monkeypatch: pytest.MonkeyPatch, slow: str
+) -> None:
+    def api_calls(*_: Any) -> dict[tuple[str, int], int]:
+        held.prepare()
+        return {}
+
+    monkeypatch.setattr(outcomes, "api_calls", api_calls)
+    source = {"slug": "shop", "enabled": True, "metadataId": "IqDTy1TpoU"}
+    assert api.post("/sources", source).status == 201
+    method, path = slow.split()
+    with (
+        served(api, held.page) as running,
+        client(api, running) as http,
+        ThreadPoolExecutor(2 * THREADS) as threads,
+    ):
+        asked = [threads.submit(http.request, method, path) for _ in range(2 * THREADS)]
+        try:
+            assert held.waiting.acquire(timeout=PATIENCE_SECONDS)
+            assert http.get("/held/quick").status_code == 200
+            assert http.post("/held/write").status_code == 200
+        finally:
+            held.may_end.set()
+        assert [each.result(PATIENCE_SECONDS).status_code for each in asked] == [200] * 2 * THREADS
+
+
+def test_reads_are_answered_while_more_writes_wait_than_there_are_threads(api: Api, held: Held) -> None:
+    with served(api) as running, client(api, running) as http, ThreadPoolExecutor(2 * THREADS) as threads:
+        with api.database.transaction(writes=True):
+            asked = [threads.submit(http.post, "/held/write") for _ in range(2 * THREADS)]
+            assert http.get("/held/quick").status_code == 200
+            assert http.get("/labels").status_code == 200
+            assert not any(each.done() for each in asked)
+        assert [each.result(PATIENCE_SECONDS).status_code for each in asked] == [200] * 2 * THREADS
+
+
+def test_a_read_of_a_local_database_runs_on_the_event_loop_and_nothing_else_does(api: Api, held: Held) -> None:
+    held.may_end.set()
+    app = PublicApi(api.dispatcher, max_request_bytes=LIMIT, is_database_local=True)
+    with Running(app, app.terms) as running, client(api, running) as http:
+        loop = running.thread.name
+        assert thread_of(http.get("/held/quick")) == loop
+        for slow in ("/held/slow", "/held/looked-at"):
+            assert thread_of(http.get(slow)).startswith("slow")
+        assert thread_of(http.post("/held/write")).startswith("writing")
+        assert thread_of(http.post("/held/write-slowly")).startswith("slow")
+
+
+def test_nothing_waits_for_a_distant_database_on_the_event_loop(api: Api, held: Held) -> None:
+    app = PublicApi(api.dispatcher, max_request_bytes=LIMIT, is_database_local=False)
+    with Running(app, app.terms) as running, client(api, running) as http:
+        assert thread_of(http.get("/held/quick")).startswith("reading")
+        assert thread_of(http.post("/held/write")).startswith("writing")
+
+
+SLOW_BY_NATURE = {
+    "createValidationInWarehouse",
+    "getConnectionStateFromWarehouse",
+    "createFunction",
+    "updateFunction",
+}
+
+
+def test_what_waits_for_a_host_or_a_program_is_slow_without_saying_so() -> None:
+    assert {each.id for each in EVERY_OPERATION if each.is_slow} > SLOW_BY_NATURE
+    assert not any(each.is_slow for each in EVERY_OPERATION if each.id in {"listSources", "getLabel", "createLabel"})

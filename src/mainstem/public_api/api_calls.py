@@ -17,7 +17,7 @@ from mainstem.rest.pagination import Pagination, slice_of
 from mainstem.rest.permissions import Needs
 from mainstem.rest.wire import Wire
 
-api = Family("API Calls")
+api = Family("API Calls", is_slow=True)
 
 
 class Snapshot(Wire, frozen=True):

@@ -17,7 +17,7 @@ from mainstem.rest.permissions import Needs
 from mainstem.rest.rows import moment_text
 from mainstem.rest.wire import Wire
 
-api = Family("Audit Trail")
+api = Family("Audit Trail", is_slow=True)
 RETENTION: Final = dt.timedelta(days=90)
 
 

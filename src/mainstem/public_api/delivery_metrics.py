@@ -75,7 +75,12 @@ class DeliveryMetricsOutput(Wire, frozen=True):
     delivery_metrics_summary: Summary
 
 
-@api.operation("GET /destinations/{destinationId}/delivery-metrics", needs=Needs.SOURCE_READ, versions=BETA_ALPHA)
+@api.operation(
+    "GET /destinations/{destinationId}/delivery-metrics",
+    needs=Needs.SOURCE_READ,
+    versions=BETA_ALPHA,
+    is_slow=True,
+)
 def list_delivery_metrics_summary_from_destination(
     call: Call, destination_id: str, query: DeliveryMetricsQuery
 ) -> DeliveryMetricsOutput:

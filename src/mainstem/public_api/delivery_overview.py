@@ -37,7 +37,7 @@ from mainstem.rest.pagination import Page, Pagination, slice_of
 from mainstem.rest.permissions import Needs
 from mainstem.rest.wire import UNSET, Unset, Wire
 
-api = Family("Delivery Overview")
+api = Family("Delivery Overview", is_slow=True)
 
 LIMITS: Final = {
     "MINUTE": Limit(longest=dt.timedelta(hours=4), oldest=dt.timedelta(hours=48)),

@@ -23,7 +23,7 @@ from mainstem.rest.permissions import Needs
 from mainstem.rest.rows import moment_text
 from mainstem.rest.wire import UNSET, Unset, Wire
 
-api = Family("Events")
+api = Family("Events", is_slow=True)
 
 MAX_BUCKETS: Final = 48 * 60
 MAX_ENTRIES: Final = 5000

@@ -1,4 +1,4 @@
-"""HTTP in front of the operations: a bare ASGI app, since the contract leaves a framework nothing to do.
+"""HTTP in front of the operations: where each one runs, and what an answer looks like on the wire.
 
 Never sends a CORS header: the API is for servers. Source: Public API reference, "CORS".
 """
@@ -6,89 +6,75 @@ Never sends a CORS header: the API is for servers. Source: Public API reference,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Final
 
+from mainstem import http_server
+from mainstem.http_server import Terms
 from mainstem.public_api import reference
 from mainstem.rest.dispatch import Answer, Dispatcher, Request
+from mainstem.rest.operation import Operation
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Page = Callable[[Request], Answer | None]
 
 THREADS: Final = 8
+WRITERS: Final = 2  # one waits for the disk while the other is let in and read; more only fight for the interpreter
 READ_PAST_BYTES: Final = 64 * 1024 * 1024  # of a body that is too large, for clients that send all before they read
 
 
-class ClientLeft(Exception):
-    """The connection ended before the request was whole, so nobody knows what was meant."""
-
-
 class PublicApi:
-    """The ASGI app. Operations run in threads, since they wait for the disk; what writes in threads of its own, since
-    writers wait for each other and nobody who reads should wait with them."""
+    """The application. Reads of a local database run on the event loop itself: they wait for nobody, and handing a
+    read of a millisecond to a thread costs as much again, since every statement lets go of the interpreter. Writes
+    have threads of their own, since they wait for the disk and for each other; so has what is slow. No thread that
+    others need waits for either.
+    """
 
     def __init__(
-        self, dispatcher: Dispatcher, *, max_request_bytes: int, pages: Sequence[Page] = (reference.page,)
+        self,
+        dispatcher: Dispatcher,
+        *,
+        max_request_bytes: int,
+        is_database_local: bool,
+        pages: Sequence[Page] = (reference.page,),
     ) -> None:
-        """`pages` are asked first, in order: what stands beside the API on the same server."""
-        self._dispatcher, self._max_request_bytes, self._pages = dispatcher, max_request_bytes, pages
-        self._reading = ThreadPoolExecutor(THREADS, thread_name_prefix="reading")
-        self._writing = ThreadPoolExecutor(THREADS, thread_name_prefix="writing")
+        """`pages` are what stands beside the API on the same server, asked in order. A database is local when it is
+        a file of this machine."""
+        self.terms = Terms(
+            max_body_bytes=max_request_bytes, max_ignored_bytes=READ_PAST_BYTES, max_waiting_requests=1
+        )
+        self._dispatcher, self._pages = dispatcher, pages
+        self._slow = ThreadPoolExecutor(THREADS, thread_name_prefix="slow")
+        self._writing = ThreadPoolExecutor(WRITERS if is_database_local else THREADS, thread_name_prefix="writing")
+        self._reading = None if is_database_local else ThreadPoolExecutor(THREADS, thread_name_prefix="reading")
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one HTTP request."""
-        assert scope["type"] == "http"
-        try:
-            request = await self._request(scope, receive)
-        except ClientLeft:
-            return
-        loop = asyncio.get_running_loop()
-        threads = self._reading if request.method in ("GET", "HEAD") else self._writing
-        answer = await loop.run_in_executor(threads, self._serve, request)
-        headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers.items()]
-        headers.append((b"content-length", str(len(answer.body)).encode()))
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else answer.body})
+    async def __call__(self, received: http_server.Request) -> http_server.Answer:
+        """Answer one request."""
+        body = None if received.is_too_long else received.body
+        request = Request(received.method, received.path, received.query, received.headers, body)
+        operation = self._dispatcher.find(request)
+        if operation is None:  # what a page does is not known here; it may wait for another host
+            answer = await self._in(self._slow, self._page_or_refusal, request)
+        elif (threads := self._threads_for(operation)) is None:
+            answer = self._dispatcher.serve(request)
+        else:
+            answer = await self._in(threads, self._dispatcher.serve, request)
+        headers = tuple((name.lower(), value) for name, value in answer.headers.items())
+        return http_server.Answer(answer.status, answer.body, headers)
 
-    def _serve(self, request: Request) -> Answer:
+    def _threads_for(self, operation: Operation) -> ThreadPoolExecutor | None:
+        """Where an operation runs; None is the event loop."""
+        if operation.is_slow:
+            return self._slow
+        return self._writing if operation.writes else self._reading
+
+    @staticmethod
+    async def _in(threads: ThreadPoolExecutor, serve: Callable[[Request], Answer], request: Request) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(threads, serve, request)
+
+    def _page_or_refusal(self, request: Request) -> Answer:
         for page in self._pages:
             answer = page(request)
             if answer is not None:
                 return answer
         return self._dispatcher.serve(request)
-
-    async def _request(self, scope: Scope, receive: Receive) -> Request:
-        headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]]
-        raw: bytes = scope.get("raw_path") or scope["path"].encode()
-        return Request(
-            method=scope["method"],
-            path=raw.partition(b"?")[0].decode("latin-1"),
-            query=scope["query_string"].decode("latin-1"),
-            headers=headers,
-            body=await self._body(headers, receive),
-        )
-
-    async def _body(self, headers: list[tuple[str, str]], receive: Receive) -> bytes | None:
-        """The body, None when it is over the limit; what is over it is read past, never kept. Raises ClientLeft
-        when it is cut short: a part of it may look like a whole."""
-        declared = next(
-            (int(value) for name, value in headers if name == "content-length" and value.isdecimal()), None
-        )
-        if declared is not None and declared > self._max_request_bytes:
-            return None
-        body, size, more = bytearray(), 0, True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientLeft
-            part: bytes = message.get("body", b"")
-            size += len(part)
-            if size <= self._max_request_bytes:
-                body += part
-            more = message.get("more_body", False) and size <= self._max_request_bytes + READ_PAST_BYTES
-        if declared is not None and size < declared:
-            raise ClientLeft
-        return bytes(body) if size <= self._max_request_bytes else None

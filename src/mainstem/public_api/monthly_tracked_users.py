@@ -21,7 +21,7 @@ from mainstem.rest.pagination import Pagination, slice_of
 from mainstem.rest.permissions import Needs
 from mainstem.rest.wire import UNSET, Unset, Wire
 
-api = Family("Monthly Tracked Users")
+api = Family("Monthly Tracked Users", is_slow=True)
 WORKSPACE = ""  # the source id of a count over all sources
 
 

@@ -129,6 +129,13 @@ class Dispatcher:
         self._before_commit, self._after_commit = before_commit, after_commit
         self._routes = _by_beginning(_routes(families))
 
+    def find(self, request: Request) -> Operation | None:
+        """The operation that a request asks for, None when there is none."""
+        try:
+            return self._find(request)[0]
+        except ApiError:
+            return None
+
     def serve(self, request: Request) -> Answer:
         """Answer a request; never raises."""
         headers: dict[str, str] = {}

@@ -39,7 +39,12 @@ Function = typing.TypeVar("Function", bound=Handler)
 
 class Operation(msgspec.Struct, frozen=True):
     """Everything that is known of an operation without running it. `prepare` does what takes long and needs no rows,
-    with the handler's arguments but the call, before the transaction begins; see Call.prepared."""
+    with the handler's arguments but the call, before the transaction begins; see Call.prepared.
+
+    `is_slow`: it may take more than some milliseconds of which nobody can say how many: it reads what was counted of
+    events, looks through the whole audit trail, runs a program, or waits for another host. Such a call runs beside
+    the others and never before them. Every other reads a page of rows by their indexes, or writes a few.
+    """
 
     id: str
     title: str
@@ -55,6 +60,7 @@ class Operation(msgspec.Struct, frozen=True):
     body: Any
     query: Any
     prepare: Handler | None = None
+    is_slow: bool = False
 
     @property
     def stage(self) -> str:
@@ -99,9 +105,9 @@ class Call:
         raised: where the handler asks for it, so that what it finds first is told first; `write` takes the fields
         of audit rows when they are to be written later, as they must be in a transaction that only reads."""
         self.db, self.token, self.now = db, token, now
-        self.vault, self.outcomes, self.operation = vault, outcomes, operation
+        self.vault, self._outcomes, self.operation = vault, outcomes, operation
         self.headers, self.tracking_url, self.powers = headers, tracking_url, powers
-        self._warehouses, self.learned = warehouses, learned
+        self._warehouses, self._learned = warehouses, learned
         self.prepared = prepared
         self._write = write or functools.partial(audit.record, db, vault)
         self.workspace_id = token.workspace_id
@@ -144,8 +150,21 @@ class Call:
             raise permissions.lacking(needs)
 
     @property
+    def outcomes(self) -> OutcomeStore:
+        """What was counted of events; reading it is slow."""
+        assert self.operation.is_slow, f"{self.operation.id} does not say that it is slow"
+        return self._outcomes
+
+    @property
+    def learned(self) -> LearnedSchemas | None:
+        """What sources were seen to send, None where nothing is known of it; reading it is slow."""
+        assert self.operation.is_slow, f"{self.operation.id} does not say that it is slow"
+        return self._learned
+
+    @property
     def warehouses(self) -> WarehouseDoor:
         """Where warehouses are knocked at; outside of the transaction, see Afterwards."""
+        assert self.operation.is_slow, f"{self.operation.id} does not say that it is slow"
         assert self._warehouses is not None, "nobody can connect to warehouses here"
         return self._warehouses
 
@@ -184,8 +203,9 @@ class Call:
 class Family:
     """The operations of one tag of the reference."""
 
-    def __init__(self, name: str, *, feature: str = "") -> None:
-        self.name, self.feature = name, feature
+    def __init__(self, name: str, *, feature: str = "", is_slow: bool = False) -> None:
+        """`is_slow` says so of every operation, see Operation."""
+        self.name, self.feature, self._is_slow = name, feature, is_slow
         self.operations: list[Operation] = []
 
     def operation(
@@ -199,10 +219,11 @@ class Family:
         rate: Rate | None = None,
         id: str = "",
         prepare: Handler | None = None,
+        is_slow: bool = False,
     ) -> Callable[[Function], Function]:
         """Record the decorated function as the handler of `route`, such as "POST /labels". `id` is for the few
         operation ids that the function's name does not give (getDailyWorkspaceMTUUsage); `prepare` is for what would
-        hold up other writers, see Operation."""
+        hold up other writers, see Operation. What has it, or answers afterwards, is slow without saying so."""
         method, path = route.split(" ", 1)
 
         def keep(handler: Function) -> Function:
@@ -224,11 +245,16 @@ class Family:
                     body=body,
                     query=query,
                     prepare=prepare,
+                    is_slow=is_slow or self._is_slow or prepare is not None or _answers_afterwards(handler),
                 )
             )
             return handler
 
         return keep
+
+
+def _answers_afterwards(handler: Handler) -> bool:
+    return typing.get_type_hints(handler).get("return") is Afterwards
 
 
 def _camel(name: str) -> str:

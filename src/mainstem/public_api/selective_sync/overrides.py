@@ -71,6 +71,7 @@ class SelectiveSyncsOutput(Wire, frozen=True):
     "GET /warehouses/{warehouseId}/connected-sources/{sourceId}/selective-syncs",
     needs=Needs.WAREHOUSE_READ,
     rate=per_minute(2),
+    is_slow=True,
 )
 def list_selective_syncs_from_warehouse_and_source(
     call: Call, warehouse_id: str, source_id: str, query: PageInput
@@ -108,6 +109,7 @@ def _exclusions(call: Call, warehouse_id: str, source_id: str) -> set[Exclusion]
     needs=Needs.WORKSPACE_OWNER,
     audit="Storage Destination Modified",
     rate=per_minute(2),
+    is_slow=True,
 )
 def update_selective_sync_for_warehouse(
     call: Call, warehouse_id: str, body: UpdateSelectiveSyncInput
