@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import databases
-from journeys.running import RunningServer
+from journeys.running import RunningServer, running_server
 from journeys.sink import Sink
 from mainstem.__main__ import main
 from smtp_sink import smtp_sink
@@ -32,12 +32,8 @@ WEBHOOKS, HTTP_API = "54521fdc25e721e32a72ef04", "iUM16Md8P2"
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RunningServer]:
-    running = RunningServer(tmp_path, OWNER)
-    try:
-        running.wait_until_it_answers()
+    with running_server(tmp_path, OWNER) as running:
         yield running
-    finally:
-        running.stop()
 
 
 def settings(url: str) -> dict[str, Any]:

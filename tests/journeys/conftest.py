@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from journeys.public_api import PublicApi
-from journeys.running import RunningServer
+from journeys.running import RunningServer, running_server
 from journeys.sink import Sink
 
 OWNER_TOKEN = "journeys-" + "0123456789abcdef" * 4
@@ -20,13 +21,8 @@ OWNER_TOKEN = "journeys-" + "0123456789abcdef" * 4
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A running server; at the end SIGTERM stops it with exit code 0."""
-    running = RunningServer(tmp_path_factory.mktemp("mainstem"), OWNER_TOKEN)
-    try:
-        running.wait_until_it_answers()
+    with running_server(tmp_path_factory.mktemp("mainstem"), OWNER_TOKEN) as running:
         yield running
-    finally:
-        code = running.stop()
-    assert code == 0, f"exit code {code}:\n{running.log_tail()}"
 
 
 @pytest.fixture
@@ -34,6 +30,13 @@ def public_api(server: RunningServer) -> Iterator[PublicApi]:
     """The Public API, called with a plain HTTP client."""
     with PublicApi(server.api_url, server.token) as api:
         yield api
+
+
+@pytest.fixture
+def tracking(server: RunningServer) -> Iterator[httpx.Client]:
+    """The Tracking API over plain HTTP."""
+    with httpx.Client(base_url=server.tracking_url, timeout=30) as client:
+        yield client
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import databases
@@ -142,3 +143,17 @@ class RunningServer:
     def log_tail(self, lines: int = 60) -> str:
         """The last lines that the server wrote."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+@contextmanager
+def running_server(
+    folder: Path, token: str = "", variables: Mapping[str, str] | None = None
+) -> Iterator[RunningServer]:
+    """A server that answers, for as long as the block; SIGTERM then stops it with exit code 0."""
+    running = RunningServer(folder, token, variables)
+    try:
+        running.wait_until_it_answers()
+        yield running
+    finally:
+        code = running.stop()
+    assert code == 0, f"exit code {code}:\n{running.log_tail()}"

@@ -19,7 +19,7 @@ import pytest
 import databases
 from contract.validator import check_reply
 from journeys.public_api import PublicApi, eventually, window
-from journeys.running import RunningServer
+from journeys.running import RunningServer, running_server
 from journeys.sink import Sink
 from journeys.terminal import mainstem
 
@@ -85,13 +85,8 @@ class Caller:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server of this module's own: it counts what there is in the workspace."""
-    running = RunningServer(tmp_path_factory.mktemp("configuration"), OWNER_TOKEN)
-    try:
-        running.wait_until_it_answers()
+    with running_server(tmp_path_factory.mktemp("configuration"), OWNER_TOKEN) as running:
         yield running
-    finally:
-        code = running.stop()
-    assert code == 0, f"exit code {code}:\n{running.log_tail()}"
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ import httpx
 import pytest
 
 from journeys.public_api import Connection, PublicApi, eventually, window
-from journeys.running import RunningServer
+from journeys.running import RunningServer, running_server
 from journeys.sink import Arrival, Sink
 from journeys.terminal import mainstem
 
@@ -37,20 +37,8 @@ DROP = [{"type": "DROP"}]
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server of this module's own: it looks at numbers of the whole workspace."""
-    running = RunningServer(tmp_path_factory.mktemp("events"), OWNER_TOKEN)
-    try:
-        running.wait_until_it_answers()
+    with running_server(tmp_path_factory.mktemp("events"), OWNER_TOKEN) as running:
         yield running
-    finally:
-        code = running.stop()
-    assert code == 0, f"exit code {code}:\n{running.log_tail()}"
-
-
-@pytest.fixture
-def tracking(server: RunningServer) -> Iterator[httpx.Client]:
-    """The Tracking API over plain HTTP."""
-    with httpx.Client(base_url=server.tracking_url, timeout=30) as client:
-        yield client
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from journeys.public_api import Connection, PublicApi, eventually
-from journeys.running import RunningServer
+from journeys.running import RunningServer, running_server
 from journeys.sink import Arrival, Sink
 
 pytestmark = pytest.mark.destinations
@@ -38,13 +38,8 @@ def partner() -> Iterator[Sink]:
 def server(tmp_path_factory: pytest.TempPathFactory, partner: Sink) -> Iterator[RunningServer]:
     """A server with the destinations installed."""
     variables = {"MAINSTEM_PACKAGES": str(PACKAGES), "MAINSTEM_DIVERT_TO": partner.url}
-    running = RunningServer(tmp_path_factory.mktemp("actions"), TOKEN, variables)
-    try:
-        running.wait_until_it_answers()
+    with running_server(tmp_path_factory.mktemp("actions"), TOKEN, variables) as running:
         yield running
-    finally:
-        code = running.stop()
-    assert code == 0, running.log_tail()
 
 
 @pytest.fixture
@@ -58,12 +53,6 @@ def api(server: RunningServer) -> Iterator[PublicApi]:
 def counts(server: RunningServer) -> Iterator[PublicApi]:
     with PublicApi(server.api_url, server.token) as each:
         yield each
-
-
-@pytest.fixture
-def tracking(server: RunningServer) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.tracking_url, timeout=30) as client:
-        yield client
 
 
 def make(api: PublicApi, metadata_id: str, settings: Fields) -> tuple[Connection, dict[str, str]]:

@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 import databases
 from journeys.conftest import OWNER_TOKEN
 from journeys.public_api import PublicApi, eventually
-from journeys.running import RunningServer
+from journeys.running import RunningServer, running_server
 from journeys.sink import Sink
 
 pytestmark = pytest.mark.postgres
@@ -74,16 +74,12 @@ def line(tmp_path: Path) -> Iterator[Line]:
 def server(tmp_path: Path, line: Line) -> Iterator[RunningServer]:
     url = databases.server().url(tmp_path)
     port = conninfo_to_dict(url)["port"]
-    running = RunningServer(
+    with running_server(
         tmp_path,
         OWNER_TOKEN,
         {"MAINSTEM_DATABASE": url.replace(f":{port}/", f":{line.port}/"), "MAINSTEM_STRICT_WRITE_KEYS": "on"},
-    )
-    try:
-        running.wait_until_it_answers()
+    ) as running:
         yield running
-    finally:
-        assert running.stop() == 0
 
 
 def track(server: RunningServer, write_key: str, name: str) -> int:

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from journeys.conftest import OWNER_TOKEN
-from journeys.running import RunningServer, clean_environment
+from journeys.running import RunningServer, clean_environment, running_server
 
 README = Path(__file__).parents[2] / "README.md"
 RUN_SECONDS = 120
@@ -30,12 +30,8 @@ _PRINTED = re.compile(r"<!-- prints -->\n+```\w*\n(.*?)```", re.DOTALL)
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RunningServer]:
     """A server that nobody has used yet."""
-    running = RunningServer(tmp_path, OWNER_TOKEN)
-    try:
-        running.wait_until_it_answers()
+    with running_server(tmp_path, OWNER_TOKEN) as running:
         yield running
-    finally:
-        running.stop()
 
 
 def run_example(script: str, folder: Path) -> str:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from journeys.conftest import OWNER_TOKEN
-from journeys.running import RunningServer
+from journeys.running import RunningServer, running_server
 
 PROCESSES = 3
 CALLS = 60
@@ -24,12 +24,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         "MAINSTEM_STRICT_WRITE_KEYS": "on",
         "MAINSTEM_DEFAULT_RATE_LIMIT": "100000",
     }
-    running = RunningServer(tmp_path_factory.mktemp("several"), OWNER_TOKEN, settings)
-    try:
-        running.wait_until_it_answers()
+    with running_server(tmp_path_factory.mktemp("several"), OWNER_TOKEN, settings) as running:
         yield running
-    finally:
-        assert running.stop() == 0
 
 
 def call(server: RunningServer, method: str, path: str, body: object = None) -> httpx.Response:

@@ -17,7 +17,7 @@ import pytest
 
 from journeys.clients import PACKAGES, LineProgram, chromium, installed, node_program, run_lines
 from journeys.public_api import Connection, PublicApi, eventually
-from journeys.running import RunningServer
+from journeys.running import RunningServer, running_server
 from journeys.sink import Sink
 from journeys.test_browser_library import (
     JAVASCRIPT_SOURCE,
@@ -46,13 +46,8 @@ PAGE = """<!doctype html>
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server that has the browser library."""
     variables = {"MAINSTEM_PACKAGES": str(installed(PACKAGES / "browser").parent)}
-    running = RunningServer(tmp_path_factory.mktemp("snippet"), "snippet-" + "0" * 64, variables)
-    try:
-        running.wait_until_it_answers()
+    with running_server(tmp_path_factory.mktemp("snippet"), "snippet-" + "0" * 64, variables) as running:
         yield running
-    finally:
-        code = running.stop()
-    assert code == 0, running.log_tail()
 
 
 def snippet(tracking_url: str, write_key: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 from contract.proves import proves
 from journeys.clients import GO_PROGRAM, installed, node_program
 from journeys.public_api import Connection, PublicApi
-from journeys.running import RunningServer
+from journeys.running import RunningServer, running_server
 from journeys.test_public_api_sdks import Sdk
 from public_api.actions import MAILER, SEND, write_catalogue
 
@@ -33,13 +33,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server whose catalogue has a destination with actions."""
     folder = tmp_path_factory.mktemp("mainstem")
     write_catalogue(folder / "packages")
-    running = RunningServer(folder, "journeys-" + "0" * 64, {"MAINSTEM_PACKAGES": str(folder / "packages")})
-    try:
-        running.wait_until_it_answers()
+    with running_server(folder, "journeys-" + "0" * 64, {"MAINSTEM_PACKAGES": str(folder / "packages")}) as running:
         yield running
-    finally:
-        code = running.stop()
-    assert code == 0, running.log_tail()
 
 
 @pytest.fixture(scope="module", params=COMMANDS)

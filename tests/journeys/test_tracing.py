@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from journeys.public_api import SHARED_SECRET, Connection, PublicApi, eventually
-from journeys.running import MAINSTEM, RunningServer, clean_environment
+from journeys.running import MAINSTEM, RunningServer, clean_environment, running_server
 from journeys.sink import Sink
 
 OWNER_TOKEN = "tracing-" + "0123456789abcdef" * 4
@@ -27,13 +27,8 @@ PATIENCE_SECONDS = 60
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server of this module's own."""
-    running = RunningServer(tmp_path_factory.mktemp("tracing"), OWNER_TOKEN)
-    try:
-        running.wait_until_it_answers()
+    with running_server(tmp_path_factory.mktemp("tracing"), OWNER_TOKEN) as running:
         yield running
-    finally:
-        code = running.stop()
-    assert code == 0, f"exit code {code}:\n{running.log_tail()}"
 
 
 @pytest.fixture

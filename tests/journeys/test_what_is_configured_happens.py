@@ -7,7 +7,6 @@ under test names.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -18,12 +17,6 @@ from journeys.running import RunningServer
 from journeys.sink import Sink
 
 Fields = dict[str, Any]
-
-
-@pytest.fixture
-def tracking(server: RunningServer) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.tracking_url, timeout=30) as client:
-        yield client
 
 
 @pytest.fixture
