@@ -26,10 +26,8 @@ from sqlalchemy import (
     String,
     Table,
     bindparam,
-    delete,
     insert,
     select,
-    update,
 )
 
 from mainstem.errors import BadRequest, Conflict, InputInvalid, NotFound
@@ -83,15 +81,10 @@ destination_filters = Table(
 _ALL: Final = select(destinations).where(destinations.c.workspace_id == bindparam("workspace_id"))
 _ONE: Final = _ALL.where(destinations.c.id == bindparam("id"))
 _LIST: Final = _ALL.order_by(destinations.c.seq)
+_INSTANCES: Final = _ALL.where(
+    destinations.c.source_id == bindparam("source_id"), destinations.c.metadata_id == bindparam("metadata_id")
+)
 _LIST_OF_SOURCE: Final = _LIST.where(destinations.c.source_id == bindparam("source_id"))
-_OF_SOURCE: Final = (
-    select(destinations).where(destinations.c.source_id == bindparam("source_id")).order_by(destinations.c.seq)
-)
-_FILTERS_OF_SOURCE: Final = (
-    select(destination_filters)
-    .where(destination_filters.c.source_id == bindparam("source_id"))
-    .order_by(destination_filters.c.seq)
-)
 _settings_in: Final = msgspec.json.Decoder(dict[str, Any])
 MAX_INSTANCES: Final = 25
 CONSENT: Final = "consentSettings"
@@ -257,11 +250,14 @@ def of_source(
 ) -> tuple[DestinationConfig, ...]:
     """The destinations of a source with their secrets and filters, in order of creation, as the data plane
     gets them; `inserts` are the insert functions by the id of their destination."""
+    found = rows.having(db, destinations.c.source_id, source_id)
+    if not found:
+        return ()
     filters = _filters_of_source(db, source_id)
     mappings = subscriptions.of_source(db, vault, source_id)
     return tuple(
         _config(db, vault, row, tuple(filters.get(row.id, ())), inserts.get(row.id), mappings.get(row.id, ()))
-        for row in db.execute(_OF_SOURCE, {"source_id": source_id}).all()
+        for row in found
     )
 
 
@@ -300,7 +296,7 @@ def _consent_categories(settings: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _filters_of_source(db: Connection, source_id: str) -> dict[str, list[FilterConfig]]:
     found: dict[str, list[FilterConfig]] = {}
-    for row in db.execute(_FILTERS_OF_SOURCE, {"source_id": source_id}):
+    for row in rows.having(db, destination_filters.c.source_id, source_id):
         actions = msgspec.json.decode(row.actions, type=tuple[dict[str, Any], ...])
         found.setdefault(row.destination_id, []).append(FilterConfig(row.id, row.condition, actions, row.enabled))
     return found
@@ -308,7 +304,7 @@ def _filters_of_source(db: Connection, source_id: str) -> dict[str, list[FilterC
 
 def delete_of_source(call: Call, source_id: str) -> None:
     """Delete every destination of a source that is being deleted. Each is in the audit trail."""
-    for row in call.db.execute(visible(call).where(destinations.c.source_id == source_id)).all():
+    for row in rows.having(call.db, destinations.c.source_id, source_id):
         _delete(call, row)
 
 
@@ -316,13 +312,13 @@ def _delete(call: Call, row: Row[Any]) -> None:
     """Delete a destination with its filters, subscriptions and insert function instance. What goes along with
     something else is recorded too, though the reference names only the event of what was asked for."""
     filters = destination_filters
-    for each in call.db.execute(select(filters).where(filters.c.destination_id == row.id)).all():
+    for each in rows.having(call.db, filters.c.destination_id, row.id):
         call.record_beside("Destination Filter Deleted", "DESTINATION_FILTER", each.id, each.title)
-    call.db.execute(delete(filters).where(filters.c.destination_id == row.id))
+    rows.delete(call.db, filters.c.destination_id, row.id)
     subscriptions.delete_of_destination(call, row.id)
     call.forget(row.id)
     functions.delete_inserts_at(call, row.id)
-    call.db.execute(delete(destinations).where(destinations.c.id == row.id))
+    rows.delete(call.db, destinations.c.id, row.id)
     call.record_beside("Integration Deleted", "DESTINATION", row.id, _title(call, row))
 
 
@@ -334,15 +330,13 @@ def _title(call: Call, row: Row[Any]) -> str:
 # ---- rules
 
 
-def _check_name(call: Call, source_id: str, metadata_id: str, name: str | None, own_id: str = "") -> None:
+def _check_name(instances: Sequence[Row[Any]], name: str | None, own_id: str = "") -> None:
     """Names of one type on one source differ; any number of instances may go without."""
-    same = _instances(call, source_id, metadata_id).where(destinations.c.name == name, destinations.c.id != own_id)
-    if name is not None and call.db.execute(same).first():
+    if name is not None and any(each.name == name and each.id != own_id for each in instances):
         raise Conflict(f"A destination of this type named {name} is connected to the source.", field="name")
 
 
-def _check_count(call: Call, source_id: str, described: DestinationMetadata) -> None:
-    count = len(call.db.execute(_instances(call, source_id, described.id)).all())
+def _check_count(count: int, described: DestinationMetadata) -> None:
     features, version = described.supported_features, described.multi_instance_supported_version
     if count and not (features.get("cloudModeInstances") == "MULTIPLE" or version):
         raise BadRequest(SINGLE_INSTANCE)
@@ -350,9 +344,10 @@ def _check_count(call: Call, source_id: str, described: DestinationMetadata) -> 
         raise BadRequest(f"A source has at most {MAX_INSTANCES} instances of one type of destination.")
 
 
-def _instances(call: Call, source_id: str, metadata_id: str) -> Select[Any]:
-    own = visible(call).where(destinations.c.source_id == source_id)
-    return own.where(destinations.c.metadata_id == metadata_id)
+def _instances(call: Call, source_id: str, metadata_id: str) -> Sequence[Row[Any]]:
+    """The destinations of one type on a source that the caller may see."""
+    same = {"workspace_id": call.workspace_id, "source_id": source_id, "metadata_id": metadata_id}
+    return call.db.execute(_INSTANCES, same).all()
 
 
 def _check_settings(call: Call, described: DestinationMetadata, settings: Mapping[str, Any]) -> None:
@@ -437,20 +432,20 @@ def create_destination(call: Call, body: CreateDestinationInput) -> DestinationO
     described, name = _new_parents(call, body), given(body.name, None)
     settings = integration_settings.merged({}, body.settings, described.options)
     _check_settings(call, described, settings)
-    _check_count(call, body.source_id, described)
-    _check_name(call, body.source_id, described.id, name)
+    instances = _instances(call, body.source_id, described.id)
+    _check_count(len(instances), described)
+    _check_name(instances, name)
     destination_id = hex_id()
-    call.db.execute(
-        insert(destinations).values(
-            id=destination_id,
-            workspace_id=call.workspace_id,
-            source_id=body.source_id,
-            metadata_id=described.id,
-            name=name,
-            enabled=body.enabled,
-            settings=call.vault.seal(msgspec.json.encode(settings), destination_id),
-        )
-    )
+    values = {
+        "id": destination_id,
+        "workspace_id": call.workspace_id,
+        "source_id": body.source_id,
+        "metadata_id": described.id,
+        "name": name,
+        "enabled": body.enabled,
+        "settings": call.vault.seal(msgspec.json.encode(settings), destination_id),
+    }
+    call.db.execute(insert(destinations), values)
     call.touch(body.source_id)
     row = one(call, destination_id)
     call.record("Integration Created", "DESTINATION", destination_id, _title(call, row))
@@ -471,7 +466,7 @@ def update_destination(call: Call, destination_id: str, body: UpdateDestinationI
         raise BadRequest("Only read-only settings were sent; they cannot be updated.")
     changes = _changes(call, row, body)
     if changes:
-        call.db.execute(update(destinations).where(destinations.c.id == row.id).values(changes))
+        rows.change(call.db, destinations.c.id, row.id, changes)
         call.touch(row.source_id)
     after = one(call, destination_id)
     _record_changes(call, after, changes)
@@ -482,7 +477,7 @@ def _changes(call: Call, row: Row[Any], body: UpdateDestinationInput) -> dict[st
     """New values of the columns that `body` really changes."""
     changes: dict[str, Any] = {}
     if body.name is not UNSET and body.name != row.name:
-        _check_name(call, row.source_id, row.metadata_id, body.name, own_id=row.id)
+        _check_name(_instances(call, row.source_id, row.metadata_id), body.name, own_id=row.id)
         changes["name"] = body.name
     if body.enabled is not UNSET and body.enabled != row.enabled:
         changes["enabled"] = body.enabled

@@ -21,7 +21,6 @@ from sqlalchemy import (
     String,
     Table,
     bindparam,
-    delete,
     insert,
     select,
     update,
@@ -31,6 +30,7 @@ from mainstem.errors import NotFound
 from mainstem.model.snapshot import LivePluginConfig, live_plugin_path
 from mainstem.public_api import sources
 from mainstem.public_api.labels import StatusOutput
+from mainstem.rest import rows
 from mainstem.rest.ids import ksuid
 from mainstem.rest.operation import ALPHA, Call, Family
 from mainstem.rest.permissions import Needs
@@ -96,7 +96,7 @@ def config_of(db: Connection, source_id: str) -> LivePluginConfig | None:
 
 def delete_of_source(call: Call, source_id: str) -> None:
     """Delete the plugin of a source that is being deleted."""
-    call.db.execute(delete(live_plugins).where(live_plugins.c.source_id == source_id))
+    rows.delete(call.db, live_plugins.c.source_id, source_id)
 
 
 def _find(call: Call, source_id: str) -> Row[Any] | None:

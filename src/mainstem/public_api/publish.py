@@ -40,10 +40,13 @@ published = Table(
     Column("body", LargeBinary),
 )
 
-_NEWEST: Final = select(func.max(published.c.version))
-_ADD: Final = insert(published)
+_NEWEST: Final = published.alias()
+_NEXT: Final = select(func.coalesce(func.max(_NEWEST.c.version), 0) + 1).scalar_subquery()
+_ADD: Final = insert(published).values(source_id=bindparam("key"), version=_NEXT, body=bindparam("sealed"))
 _SOURCE: Final = select(sources).where(sources.c.id == bindparam("source_id"))
-_REPLACE: Final = update(published).where(published.c.source_id == bindparam("key"))
+_REPLACE: Final = (
+    update(published).where(published.c.source_id == bindparam("key")).values(version=_NEXT, body=bindparam("sealed"))
+)
 
 
 def publish_touched(call: Call) -> None:
@@ -66,10 +69,9 @@ def config_of(db: Connection, vault: Vault, id: str) -> Published | None:
 
 def put(db: Connection, vault: Vault, source_id: str, config: Published | None) -> None:
     """Publish one of them; None says that it is gone."""
-    version = (db.execute(_NEWEST).scalar() or 0) + 1
     body = None if config is None else vault.seal(msgspec.msgpack.encode(config), source_id)
-    row = {"source_id": source_id, "version": version, "body": body}
-    if not db.execute(_REPLACE, {"key": source_id, "version": version, "body": body}).rowcount:
+    row = {"key": source_id, "sealed": body}
+    if not db.execute(_REPLACE, row).rowcount:
         db.execute(_ADD, row)
 
 

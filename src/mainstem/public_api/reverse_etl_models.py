@@ -109,11 +109,10 @@ def one(call: Call, model_id: str) -> Row[Any]:
 def delete_of_source(call: Call, source_id: str) -> None:
     """Delete the models of a source that is being deleted, and the subscriptions that use them. Each is in the audit
     trail."""
-    mine = models.c.source_id == source_id
-    for row in call.db.execute(select(models).where(mine).order_by(models.c.seq)).all():
+    for row in rows.having(call.db, models.c.source_id, source_id):
         subscriptions.delete_of_model(call, row.id)
         call.record_beside("Model Deleted", "REVERSE_ETL_MODEL", row.id, row.name)
-    call.db.execute(delete(models).where(mine))
+    rows.delete(call.db, models.c.source_id, source_id)
 
 
 def _model_of(row: Row[Any]) -> Model:

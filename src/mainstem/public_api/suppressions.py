@@ -10,10 +10,11 @@ import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Integer, LargeBinary, Row, String, Table, delete, insert, select
+from sqlalchemy import Column, Connection, Integer, LargeBinary, Row, String, Table, bindparam, delete, insert, select
 
 from mainstem.model.snapshot import SUPPRESSED_PREFIX, SuppressedConfig
 from mainstem.model.suppression import as_part, part_id, user_hash
+from mainstem.rest import rows
 from mainstem.rest.operation import Call
 from mainstem.rest.rows import Moment, metadata
 from mainstem.vault import Vault
@@ -89,11 +90,15 @@ def config_of(db: Connection, vault: Vault, id: str) -> SuppressedConfig | None:
     return SuppressedConfig(as_part(hashes)) if hashes else None
 
 
+_PARTS_OF_SOURCE: Final = (
+    select(suppressions.c.part).where(suppressions.c.source_id == bindparam("source_id")).distinct()
+)
+
+
 def delete_of_source(call: Call, source_id: str) -> None:
     """Forget the list of a source that goes away."""
-    mine = suppressions.c.source_id == source_id
-    parts = call.db.execute(select(suppressions.c.part).where(mine).distinct()).scalars().all()
-    call.db.execute(delete(suppressions).where(mine))
+    parts = call.db.execute(_PARTS_OF_SOURCE, {"source_id": source_id}).scalars().all()
+    rows.delete(call.db, suppressions.c.source_id, source_id)
     for part in parts:
         call.touch(_published_id(source_id, part))
 

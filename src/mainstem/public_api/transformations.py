@@ -179,10 +179,9 @@ def of_source(db: Connection, vault: Vault, source_id: str) -> tuple[Transformat
 
 def delete_of_source(call: Call, source_id: str) -> None:
     """Delete every transformation of a source that is being deleted. Each is in the audit trail."""
-    own = visible(call).where(transformations.c.source_id == source_id)
-    for row in call.db.execute(own).all():
+    for row in rows.having(call.db, transformations.c.source_id, source_id):
         call.record_beside("Transformation Deleted", "TRANSFORMATION", row.id, row.name)
-    call.db.execute(delete(transformations).where(transformations.c.source_id == source_id))
+    rows.delete(call.db, transformations.c.source_id, source_id)
 
 
 # ---- rows, parts and shapes

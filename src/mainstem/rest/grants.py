@@ -10,7 +10,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
-from sqlalchemy import Boolean, Column, Connection, Integer, LargeBinary, String, Table, delete, insert, or_, select
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    bindparam,
+    delete,
+    insert,
+    or_,
+    select,
+)
 
 from mainstem.rest.ids import ksuid
 from mainstem.rest.permissions import ALL_POWERS, KIND, Label, Needs, Powers, Reach, ResourceType, added_up
@@ -68,6 +81,9 @@ invites = Table(
     Column("created_at", Moment, nullable=False),
     Column("expires_at", Moment, nullable=False),
 )
+_DELETE_OF_RESOURCE: Final = delete(grants).where(
+    grants.c.resource_type == bindparam("type"), grants.c.resource_id == bindparam("id")
+)
 USER: Final = "user"  # an invited one too
 GROUP: Final = "group"
 TOKEN: Final = "token"  # noqa: S105  # the type of a subject
@@ -120,7 +136,7 @@ def delete_of_subject(db: Connection, id: str) -> None:
 
 def delete_of_resource(db: Connection, type: ResourceType, id: str) -> None:
     """Take back what is granted on a source, space, warehouse or function, because it goes."""
-    db.execute(delete(grants).where(grants.c.resource_type == type.value, grants.c.resource_id == id))
+    db.execute(_DELETE_OF_RESOURCE, {"type": type.value, "id": id})
 
 
 def is_label_granted(db: Connection, workspace_id: str, label: Label) -> bool:

@@ -1,10 +1,15 @@
-"""What every family does with its rows: read one or fail with 404, read a page, insert what must be unique."""
+"""What every family does with its rows: read one or fail with 404, read a page, insert what must be unique.
+
+A statement with parameters that is made once costs SQLAlchemy a fifth of one that is put together for each call:
+40 in place of 200 microseconds. So families make theirs beside their tables, or leave it to `having`, `change` and
+`delete`.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
@@ -12,14 +17,17 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Connection,
+    Delete,
     Dialect,
     Integer,
     MetaData,
     Row,
     Select,
     TypeDecorator,
+    Update,
     bindparam,
     func,
+    sql,
 )
 from sqlalchemy.exc import IntegrityError
 
@@ -51,10 +59,7 @@ def moment_text(value: dt.datetime) -> str:
 
 
 def one(db: Connection, query: Select[Any], missing: str, **parameters: str) -> Row[Any]:
-    """The only row of `query`, with its parameters. Raises NotFound(`missing`).
-
-    A statement with parameters that is made once, beside its table, costs a fifth of one that is put together for
-    each call: 50 in place of 230 microseconds."""
+    """The only row of `query`, with its parameters. Raises NotFound(`missing`)."""
     row = db.execute(query, parameters).one_or_none()
     if row is None:
         raise NotFound(missing)
@@ -64,6 +69,36 @@ def one(db: Connection, query: Select[Any], missing: str, **parameters: str) -> 
 def missing(noun: str, id: str) -> str:
     """The published wording of a 404: `Source with id 'x' not found.`"""
     return f"{noun} with id '{id}' not found."
+
+
+def having(db: Connection, column: Column[Any], value: str) -> Sequence[Row[Any]]:
+    """The rows with this value in a column, in order of creation."""
+    return db.execute(_having(column), {"row_value": value}).all()
+
+
+def change(db: Connection, column: Column[Any], value: str, changes: Mapping[str, Any]) -> None:
+    """Change columns of the rows with this value in a column."""
+    db.execute(_change(column), {**changes, "row_value": value})
+
+
+def delete(db: Connection, column: Column[Any], value: str) -> int:
+    """Delete the rows with this value in a column; returns how many there were."""
+    return db.execute(_delete(column), {"row_value": value}).rowcount
+
+
+@functools.cache
+def _having(column: Column[Any]) -> Select[Any]:
+    return sql.select(column.table).where(column == bindparam("row_value")).order_by(*column.table.primary_key)
+
+
+@functools.cache
+def _change(column: Column[Any]) -> Update:
+    return sql.update(column.table).where(column == bindparam("row_value"))
+
+
+@functools.cache
+def _delete(column: Column[Any]) -> Delete:
+    return sql.delete(column.table).where(column == bindparam("row_value"))
 
 
 class _Paged(NamedTuple):
@@ -77,7 +112,7 @@ class _Paged(NamedTuple):
 
 def page_of(db: Connection, query: Select[Any], page: Page, **parameters: str) -> tuple[list[Row[Any]], Pagination]:
     """A page of a query that is ordered by columns, without DISTINCT or groups, and where it lies. A page in the
-    second half is counted off from the end, so that the last costs what the first does. See `one` on `parameters`."""
+    second half is counted off from the end, so that the last costs what the first does."""
     statements = _paged(query)
     total = db.execute(statements.total, parameters).scalar_one()
     size = min(page.count, total - page.start)

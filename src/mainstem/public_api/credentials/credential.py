@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Column, Integer, LargeBinary, Row, Select, String, Table, delete, insert, select
+from sqlalchemy import Column, Integer, LargeBinary, Row, Select, String, Table, insert, select
 
 from mainstem.errors import InputInvalid, NotFound
 from mainstem.rest import rows
@@ -152,7 +152,7 @@ def note_use(call: Call, consumer_id: str, settings: Mapping[str, Any], *, kind:
 
 def released(call: Call, consumer_id: str) -> None:
     """An object uses no credential any more, or is gone."""
-    call.db.execute(delete(credential_uses).where(credential_uses.c.consumer_id == consumer_id))
+    rows.delete(call.db, credential_uses.c.consumer_id, consumer_id)
 
 
 def use_faults(call: Call, settings: Mapping[str, Any], kind: tuple[str, ...] = ()) -> Faults:

@@ -22,7 +22,6 @@ from sqlalchemy import (
     Select,
     String,
     Table,
-    delete,
     select,
     update,
 )
@@ -257,8 +256,8 @@ def deploy_first_version(call: Call, catalog_id: str) -> None:
 def delete_inserts_at(call: Call, integration_id: str) -> None:
     """Delete the insert function instance of a destination or source that goes away."""
     instances = insert_function_instances
-    for row in call.db.execute(select(instances).where(instances.c.integration_id == integration_id)).all():
-        call.db.execute(delete(instances).where(instances.c.id == row.id))
+    for row in rows.having(call.db, instances.c.integration_id, integration_id):
+        rows.delete(call.db, instances.c.id, row.id)
         record(call, "Insert Function Instance Deleted", row.id, row.name)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
-from sqlalchemy import Row, delete, insert, update
+from sqlalchemy import Row, insert
 
 from mainstem.errors import InputInvalid
 from mainstem.public_api import (
@@ -99,18 +99,17 @@ def create_source(call: Call, body: CreateSourceInput) -> SourceOutput:
     source_id, name = base58_id(), body.name or body.slug
     settings = integration_settings.merged({}, body.settings or {}, described.options)
     check_settings(call, described.id, settings)
+    values = {
+        "id": source_id,
+        "workspace_id": call.workspace_id,
+        "slug": body.slug,
+        "name": name,
+        "metadata_id": body.metadata_id,
+        "enabled": body.enabled,
+        "settings": call.vault.seal(msgspec.json.encode(settings), source_id),
+    }
     with _unique_slug(body.slug):
-        call.db.execute(
-            insert(sources).values(
-                id=source_id,
-                workspace_id=call.workspace_id,
-                slug=body.slug,
-                name=name,
-                metadata_id=body.metadata_id,
-                enabled=body.enabled,
-                settings=call.vault.seal(msgspec.json.encode(settings), source_id),
-            )
-        )
+        call.db.execute(insert(sources), values)
     if not described.is_cloud_event_source:
         add_write_key(call.db, source_id)
     credentials.note_use(call, source_id, settings)
@@ -155,7 +154,7 @@ def update_source(call: Call, source_id: str, body: UpdateSourceInput) -> Source
         changes["settings"] = call.vault.seal(msgspec.json.encode(settings), source_id)
     if changes:
         with _unique_slug(changes.get("slug", row.slug)):
-            call.db.execute(update(sources).where(sources.c.id == source_id).values(changes))
+            rows.change(call.db, sources.c.id, source_id, changes)
         call.touch(source_id)
     return SourceOutput(source=source_of(call, source_id))
 
@@ -195,11 +194,11 @@ def delete_source(call: Call, source_id: str) -> StatusOutput:
     schema_settings.delete_of_source(call, source_id)
     schema_controls.delete_of_source(call.db, source_id)
     suppressions.delete_of_source(call, source_id)
-    call.db.execute(delete(source_labels).where(source_labels.c.source_id == source_id))
-    call.db.execute(delete(write_keys).where(write_keys.c.source_id == source_id))
-    call.db.execute(delete(sources).where(sources.c.id == source_id))
+    rows.delete(call.db, source_labels.c.source_id, source_id)
+    rows.delete(call.db, write_keys.c.source_id, source_id)
+    rows.delete(call.db, sources.c.id, source_id)
     grants.delete_of_resource(call.db, ResourceType.SOURCE, source_id)
-    call.db.execute(insert(deleted_sources).values(id=source_id, workspace_id=call.workspace_id))
+    call.db.execute(insert(deleted_sources), {"id": source_id, "workspace_id": call.workspace_id})
     call.record("Source Deleted", "SOURCE", source_id, row.name)
     call.touch(source_id)
     if row.tracking_plan_id is not None:

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 from sqlalchemy import Column, Connection, Integer, String, Table, bindparam, delete, insert, select
 
+from mainstem.rest import rows
 from mainstem.rest.rows import metadata
 
 schema_controls = Table(
@@ -99,4 +100,4 @@ def _add(off: Off, key: str, value: str) -> None:
 
 def delete_of_source(db: Connection, source_id: str) -> None:
     """Forget the switches of a source that goes away."""
-    db.execute(delete(schema_controls).where(schema_controls.c.source_id == source_id))
+    rows.delete(db, schema_controls.c.source_id, source_id)

@@ -18,7 +18,7 @@ api = Family("Sources")
 
 def add_write_key(db: Connection, source_id: str) -> None:
     """Give a source a new write key, as its newest."""
-    db.execute(insert(write_keys).values(write_key=ids.write_key(), source_id=source_id))
+    db.execute(insert(write_keys), {"write_key": ids.write_key(), "source_id": source_id})
 
 
 @api.operation("POST /sources/{sourceId}/writekey", needs=Needs.SOURCE_ADMIN, versions=ALPHA, audit="Source Modified")

@@ -13,7 +13,6 @@ import msgspec
 from sqlalchemy import (
     Boolean,
     Column,
-    ColumnElement,
     Connection,
     Integer,
     LargeBinary,
@@ -21,7 +20,6 @@ from sqlalchemy import (
     String,
     Table,
     bindparam,
-    delete,
     insert,
     select,
 )
@@ -29,6 +27,7 @@ from sqlalchemy import (
 from mainstem.model.mapping_kit import SYNC_MODE
 from mainstem.model.snapshot import SubscriptionConfig
 from mainstem.public_api.subscriptions.schedules import Schedule
+from mainstem.rest import rows
 from mainstem.rest.ids import base58_id
 from mainstem.rest.operation import Call
 from mainstem.rest.permissions import Needs
@@ -208,18 +207,18 @@ def ids_of_model(db: Connection, model_id: str) -> list[str]:
 
 def delete_of_model(call: Call, model_id: str) -> None:
     """Delete every subscription of a model whose source is being deleted. Each is in the audit trail."""
-    _delete(call, subscriptions.c.model_id == model_id)
+    _delete(call, subscriptions.c.model_id, model_id)
 
 
 def delete_of_destination(call: Call, destination_id: str) -> None:
     """Delete every subscription of a destination that is being deleted. Each is in the audit trail."""
-    _delete(call, subscriptions.c.destination_id == destination_id)
+    _delete(call, subscriptions.c.destination_id, destination_id)
 
 
-def _delete(call: Call, mine: ColumnElement[bool]) -> None:
-    for row in call.db.execute(select(subscriptions).where(mine)).all():
+def _delete(call: Call, column: Column[Any], value: str) -> None:
+    for row in rows.having(call.db, column, value):
         record(call, "Destination Subscription Deleted", row.id, row.name)
-    call.db.execute(delete(subscriptions).where(mine))
+    rows.delete(call.db, column, value)
 
 
 def record(call: Call, event: str, resource_id: str, resource_name: str) -> None:

@@ -236,6 +236,6 @@ def connect_new_source(call: Call, source_id: str) -> None:
 
 def disconnect_deleted_source(call: Call, source_id: str) -> None:
     """A source is being deleted: its connections, what was excluded of it, and its use of a credential go along."""
-    call.db.execute(delete(warehouse_sources).where(warehouse_sources.c.source_id == source_id))
-    call.db.execute(delete(sync_exclusions).where(sync_exclusions.c.source_id == source_id))
+    rows.delete(call.db, warehouse_sources.c.source_id, source_id)
+    rows.delete(call.db, sync_exclusions.c.source_id, source_id)
     credentials.released(call, source_id)
