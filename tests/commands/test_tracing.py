@@ -6,6 +6,7 @@ import io
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -108,6 +109,18 @@ def test_a_life_is_told_in_order_with_changes_attempts_and_outcome() -> None:
         )
     ]  # fmt: skip
     assert places == sorted(places)
+
+
+def test_an_attempt_says_what_is_known_beyond_its_reason() -> None:
+    block = attempt(1, "filtered_at_destination", "bad_request")
+    (one,) = block.attempts
+    told = msgspec.structs.replace(one, detail="TypeError: x is not a function (line 3, column 7)\nsecond \x1b[2J")
+    text = Told(passage(), msgspec.structs.replace(block, attempts=[told])).text()
+    lines = text[text.index("attempt 1, 9 ms: filtered at destination, bad_request") :].splitlines()
+    assert [each.strip() for each in lines[1:3]] == [
+        "TypeError: x is not a function (line 3, column 7)",
+        "second \N{REPLACEMENT CHARACTER}[2J",
+    ]
 
 
 def test_a_delivery_that_waits_says_so() -> None:

@@ -110,6 +110,12 @@ def test_a_planted_secret_is_not_kept(world: World) -> None:
     assert "abc" not in text
 
 
+def test_what_is_known_beyond_the_reason_is_kept_without_secrets_and_bounded(world: World) -> None:
+    assert noted(world).detail == ""
+    assert noted(world, detail="Error: planted secret was refused").detail == "Error: [hidden] was refused"
+    assert len(noted(world, detail="x" * 5_000).detail) == noting.MAX_DETAIL
+
+
 def test_the_secret_before_a_change_of_settings_is_not_kept_either(world: World) -> None:
     noted(world, [exchange("planted secret")])
     world.config = destination("another secret")

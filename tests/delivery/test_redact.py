@@ -6,13 +6,14 @@ import base64
 import json
 from urllib.parse import quote, quote_plus
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mainstem.delivery.redact import HIDDEN, MAX_BODY_CHARACTERS, MAX_HEADERS, Redactor, secrets_of
 from mainstem.destinations.base import Exchange
-from mainstem.model.snapshot import DestinationConfig
+from mainstem.model.snapshot import DestinationConfig, FunctionUse
 
 SECRET = 'pa/ss "wörd"+?%&='
 
@@ -117,6 +118,17 @@ def test_what_is_kept_is_bounded() -> None:
     assert len(cleaned.url) + len(cleaned.request_body) + len(cleaned.response_body) <= 10 * 1024
     assert len(cleaned.request_headers) == MAX_HEADERS
     assert max(map(len, cleaned.request_headers.values())) <= 512
+
+
+def test_what_is_sensitive_of_functions_at_work_at_a_destination_is_secret() -> None:
+    config = msgspec.structs.replace(
+        destination({}),
+        insert=FunctionUse(
+            "i", "ifnd_1", {"pepper": "planted", "map": {"a": ["deep"]}, "region": "eu"}, ("pepper", "map")
+        ),
+        function=FunctionUse("d", "dfn_1", {"salt": "sown", "apiKey": "told by its name"}, ("salt",)),
+    )
+    assert secrets_of(config) == {"planted", "deep", "sown", "told by its name"}
 
 
 def test_secrets_of_a_webhook_are_its_shared_secret_header_values_and_credentials() -> None:

@@ -96,6 +96,16 @@ def test_how_an_invocation_ends_decides_what_becomes_of_the_event(
     assert found.reason == reason
 
 
+def test_what_a_function_threw_is_told_with_the_event() -> None:
+    for error in ("TypeError", "RetryError", "ValidationError"):
+        found = verdict(Ended(how="thrown", error=error, message="why (line 1, column 2)"))
+        assert found is not None
+        assert found.detail == f"{error}: why (line 1, column 2)"
+    found = verdict(Ended(how="timeout", message="it took longer than 5 seconds"))
+    assert found is not None
+    assert found.detail == "it took longer than 5 seconds"
+
+
 async def test_the_handler_of_the_type_gets_the_event_and_the_settings() -> None:
     world = World(returns(None))
     await world.functions.as_destination(USE).perform(message(type="identify"), HTTP)
@@ -146,6 +156,7 @@ async def test_of_a_batch_with_statuses_200_400_500_only_the_third_is_retried() 
     assert ends[0] is None
     assert isinstance(ends[1], Filtered)
     assert isinstance(ends[2], Retryable)
+    assert (ends[1].detail, ends[2].detail) == ("onBatch answered 400: no", "onBatch answered 500")
 
 
 async def test_a_batch_handler_that_returns_nothing_took_all() -> None:

@@ -200,6 +200,7 @@ class _Told:
         took = attempt.ended_at_ms - attempt.began_at_ms
         what = f"attempt {attempt.number}, {took} ms" if attempt.began_at_ms else "not tried again"
         yield f"{moment(attempt.ended_at_ms)} UTC  {what}: {self._ended(tried)}"
+        yield from _indented(terminal.printable(line) for line in attempt.detail.splitlines())
         for exchange in tried.exchanges:
             yield from _indented(exchanged(exchange))
 

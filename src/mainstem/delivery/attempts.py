@@ -16,6 +16,7 @@ from mainstem.model.trace import ATTEMPTED_AGAIN, Attempt, Attempts, Exchanged, 
 
 MAX_IN_BLOCK: Final = 1_000
 MAX_EXCHANGES: Final = 5  # of one attempt
+MAX_DETAIL: Final = 1_000  # characters
 
 Find = Callable[[str], DestinationConfig | None]
 Secrets = Callable[[DestinationConfig], Collection[str]]
@@ -30,6 +31,7 @@ class _Noted(msgspec.Struct, gc=False):
     due_at_ms: int
     began_at_ms: int
     ended_at_ms: int
+    detail: str
 
 
 class AttemptLog:
@@ -63,6 +65,7 @@ class AttemptLog:
         retry: Retry | None = None,
         *,
         began_at_ms: int = 0,
+        detail: str = "",
     ) -> None:
         """Note an attempt that ended now, with `stage` and `reason` of its outcome or with the `retry` that follows;
         with `began_at_ms` 0, the end of a delivery that was not tried again. Members of a batch bring the same
@@ -78,6 +81,7 @@ class AttemptLog:
                 retry.due_at_ms if retry is not None else 0,
                 began_at_ms,
                 ended_at_ms,
+                detail,
             )
         )
 
@@ -123,4 +127,5 @@ def _attempt(noted: _Noted, exchanges: Sequence[int]) -> Attempt:
     return Attempt(
         new.destination_id, new.subscription_id, new.source_id, new.message_id, new.event_type, new.event_name,
         number, noted.began_at_ms, noted.ended_at_ms, noted.stage, noted.reason, noted.due_at_ms, exchanges,
+        noted.redactor.text(noted.detail)[:MAX_DETAIL] if noted.detail else "",
     )  # fmt: skip

@@ -43,7 +43,8 @@ class Endings:
             return self._failed(outbound, delivery, end, now_ms)
         outbound.health.probe_failed(end, self._backoff, now_ms)
         due_ms = int(outbound.health.probe_at_ms)
-        self._trace(delivery, "", end.reason, Retry(delivery.id, delivery.attempts, due_ms, 0, 0, end.reason))
+        retry = Retry(delivery.id, delivery.attempts, due_ms, 0, 0, end.reason)
+        self._trace(delivery, "", end.reason, retry, detail=end.detail)
         return None
 
     def expired(self, outbound: Outbound, delivery: Delivery) -> None:
@@ -75,12 +76,12 @@ class Endings:
         elif isinstance(end, Rejected | Filtered):
             stage = stage_of(destination_id, end.reason, is_filtered=isinstance(end, Filtered))
             dead = self._sender.letter(delivery, end.detail or end.reason) if end.is_fault else None
-            self._settle(delivery, stage, end.reason, retries, dead)
+            self._settle(delivery, stage, end.reason, retries, dead, detail=end.detail)
             if end.is_fault:
                 return
         else:
             reason = "INTERNAL" if stage_of(destination_id, "") is Stage.FAILED_DELIVERY else "internal"
-            self._settle(delivery, stage_of(destination_id, reason), reason, retries, end)
+            self._settle(delivery, stage_of(destination_id, reason), reason, retries, end, detail=end.error)
             return
         if outbound.answered():
             log.warning("destination %s is up again", destination_id)
@@ -95,29 +96,32 @@ class Endings:
         retry = next_attempt(delivery, failure, backoff, now_ms)
         if retry is None:
             reason = final_reason(failure.reason)
-            self._settle(delivery, stage_of(outbound.id, reason), reason, delivery.attempts)
+            self._settle(delivery, stage_of(outbound.id, reason), reason, delivery.attempts, detail=failure.detail)
         else:
             self._storage.note_retry(retry)
-            self._trace(delivery, "", failure.reason, retry)
+            self._trace(delivery, "", failure.reason, retry, detail=failure.detail)
         return retry
 
     def _settle(
-        self, delivery: Delivery, stage: Stage, reason: str, retries: int, dead: NewDeadLetter | None = None
-    ) -> None:
+        self, delivery: Delivery, stage: Stage, reason: str, retries: int, dead: NewDeadLetter | None = None,
+        *, detail: str = "",
+    ) -> None:  # fmt: skip
         self._storage.note_settled(delivery, stage, reason, retries, dead)
-        self._trace(delivery, stage, reason)
+        self._trace(delivery, stage, reason, detail=detail)
 
     def _leave(self, delivery: Delivery, entries: Sequence[NewEntry]) -> None:
         self._storage.note_left(delivery, entries)
         self._trace(delivery, RETURNED, "")
 
-    def _trace(self, delivery: Delivery, stage: str, reason: str, retry: Retry | None = None) -> None:
+    def _trace(
+        self, delivery: Delivery, stage: str, reason: str, retry: Retry | None = None, *, detail: str = ""
+    ) -> None:
         """Note how an attempt ended, or a delivery that was not tried again."""
         if self._attempts is None:
             return
         message = self._sender.take_sent(delivery)
         exchanges, began_at_ms = (message.exchanges, message.now_ms) if message is not None else ((), 0)
-        self._attempts.note(delivery, exchanges, stage, reason, retry, began_at_ms=began_at_ms)
+        self._attempts.note(delivery, exchanges, stage, reason, retry, began_at_ms=began_at_ms, detail=detail)
 
 
 def stage_of(destination_id: str, reason: str, *, is_filtered: bool = False) -> Stage:

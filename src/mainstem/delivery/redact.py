@@ -96,11 +96,15 @@ class Redactor:
 
 
 def secrets_of(config: DestinationConfig) -> frozenset[str]:
-    """The secrets among the settings of a destination."""
+    """The secrets among the settings of a destination, and of the functions that are at work there."""
     definition = catalogue.find_definition(config.metadata_id)
     options = definition.options if definition is not None else ()
     passwords = frozenset(each.key for each in options if each.type == "password")
-    return frozenset(_secret_texts(config.settings, passwords, is_secret=False))
+    found = set(_secret_texts(config.settings, passwords, is_secret=False))
+    for use in (config.insert, config.function):
+        if use is not None:
+            found.update(_secret_texts(use.settings, use.sensitive, is_secret=False))
+    return frozenset(found)
 
 
 def _secret_texts(value: Any, passwords: Collection[str], *, is_secret: bool) -> Iterator[str]:

@@ -26,20 +26,23 @@ from mainstem.model.ports import NewEntry
 
 class Retryable(Exception):
     """The event did not arrive, and may later. `reason` is a published discard reason (outcome.py), such as
-    "503" or "ETIMEDOUT"; `retry_after_seconds` is what the partner asked for; `progress` comes back with the
-    next attempt as `Message.progress`."""
+    "503" or "ETIMEDOUT"; `detail` is for the trace; `retry_after_seconds` is what the partner asked for; `progress`
+    comes back with the next attempt as `Message.progress`."""
 
-    def __init__(self, reason: str, *, retry_after_seconds: float | None = None, progress: int = 0) -> None:
+    def __init__(
+        self, reason: str, detail: str = "", *, retry_after_seconds: float | None = None, progress: int = 0
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.detail = detail
         self.retry_after_seconds = retry_after_seconds
         self.progress = progress
 
 
 class Rejected(Exception):
     """The event will never arrive. `reason` is a published discard reason, such as "400" or
-    "INVALID_SETTINGS"; `detail` is for the log and names no secret. With `is_fault` it was the destination's own
-    code that failed on the event, which is set aside as a dead letter."""
+    "INVALID_SETTINGS"; `detail` is for the trace, which takes out secrets. With `is_fault` it was the destination's
+    own code that failed on the event, which is set aside as a dead letter."""
 
     def __init__(self, reason: str, detail: str = "", *, is_fault: bool = False) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
@@ -50,7 +53,7 @@ class Rejected(Exception):
 
 class Filtered(Exception):
     """The event ends here without a delivery. `reason` is a published discard reason of "filtered at
-    destination"; `detail` is for the log and names no secret. With `is_fault` the function did not survive the
+    destination"; `detail` is for the trace, which takes out secrets. With `is_fault` the function did not survive the
     event, which is set aside as a dead letter."""
 
     def __init__(self, reason: str, detail: str = "", *, is_fault: bool = False) -> None:

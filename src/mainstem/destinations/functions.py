@@ -237,15 +237,16 @@ def verdict(ended: Ended) -> Retryable | Filtered | None:
     if ended.how == "returned":
         return None
     if ended.how == "no_handler":
-        return Filtered("unsupported_event_type")
+        return Filtered("unsupported_event_type", ended.message)
     if ended.how == "timeout":
-        return Retryable("gateway_timeout")
+        return Retryable("gateway_timeout", ended.message)
+    told = f"{ended.error}: {ended.message}" if ended.error else ended.message
     if ended.how == "bad_code":
-        return Filtered("invalid_settings")
+        return Filtered("invalid_settings", told)
     if ended.how == "thrown" and ended.error == "RetryError":
-        return Retryable("retry")
+        return Retryable("retry", told)
     if ended.how == "thrown":
-        return Filtered(_THROWN.get(ended.error, "bad_request"))
+        return Filtered(_THROWN.get(ended.error, "bad_request"), told)
     return Filtered("bad_request", ended.message, is_fault=True)
 
 
@@ -314,7 +315,8 @@ def _of_status(answer: Any) -> Failure | None:
     status = answer.get("status") if isinstance(answer, dict) else None
     if not isinstance(status, int) or 200 <= status < 300:
         return None
-    return Retryable("retry") if status == 429 or status >= 500 else Filtered("bad_request")
+    told = f"onBatch answered {status}: {str(answer.get('errormessage') or '')[:1000]}".rstrip(": ")
+    return Retryable("retry", told) if status == 429 or status >= 500 else Filtered("bad_request", told)
 
 
 def _emitted(message: Message, place: int, call: bytes) -> NewEntry | None:

@@ -55,11 +55,13 @@ class SubscriptionConfig(msgspec.Struct, frozen=True):
 
 
 class FunctionUse(msgspec.Struct, frozen=True):
-    """A function at work: the instance `id`, and the settings that its handlers get."""
+    """A function at work: the instance `id`, and the settings that its handlers get; the names of those that are
+    secret are `sensitive`."""
 
     id: str
     function_id: str
     settings: dict[str, Any]
+    sensitive: tuple[str, ...] = ()
 
 
 class DestinationConfig(msgspec.Struct, frozen=True):

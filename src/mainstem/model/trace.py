@@ -98,7 +98,8 @@ class Exchanged(msgspec.Struct, frozen=True, array_like=True):
 class Attempt(msgspec.Struct, frozen=True, array_like=True):
     """One attempt to deliver an event, or, with `began_at_ms` 0, its end without another one. `number` counts from 1;
     `stage` is an outcome, RETURNED, or ATTEMPTED_AGAIN with the time of the next attempt in `due_at_ms`. `exchanges`
-    are indices; those of a batch are its members' in common."""
+    are indices; those of a batch are its members' in common. `detail` is what is known beyond the reason, such as
+    what a function threw, or what a mapping lacks; without secrets, at most 1,000 characters."""
 
     destination_id: str
     subscription_id: str
@@ -113,6 +114,7 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True):
     reason: str
     due_at_ms: int
     exchanges: Sequence[int]
+    detail: str = ""
 
 
 class Attempts(msgspec.Struct, frozen=True, array_like=True, tag="attempts"):

@@ -69,7 +69,7 @@ class TestCreate:
     ) -> None:
         instance = new_instance(api, function, destination_id, settings=VALUES)
         config = published(api, source_id)
-        assert config.destinations[0].insert == FunctionUse(instance["id"], function["id"], VALUES)
+        assert config.destinations[0].insert == FunctionUse(instance["id"], function["id"], VALUES, ("secret",))
         assert config.insert is None
 
     def test_a_function_of_a_source_is_at_work_behind_it(self, api: Api, source_id: str, destination_id: str) -> None:

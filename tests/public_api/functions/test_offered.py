@@ -47,7 +47,7 @@ class TestDestination:
         assert api.get(f"/destinations/{destination['id']}").data == {"destination": destination}
         assert api.get("/destinations").data["destinations"] == [destination]
         (config,) = published(api, source_id).destinations
-        assert config.function == FunctionUse(destination["id"], function["id"], VALUES)
+        assert config.function == FunctionUse(destination["id"], function["id"], VALUES, ("secret",))
         assert (config.name, config.settings, config.event_types) == ("F (Acme)", VALUES, EVENT_TYPES)
 
     def test_a_source_may_have_several(self, api: Api) -> None:
@@ -113,7 +113,7 @@ class TestSource:
         assert api.get(f"/sources/{source['id']}").data["source"] == source
         assert api.get("/sources").data["sources"] == [source]
         config = published(api, source["id"])
-        assert config.function == FunctionUse(source["id"], function["id"], VALUES)
+        assert config.function == FunctionUse(source["id"], function["id"], VALUES, ("secret",))
         assert config.platform == "server"
 
     def test_the_first_source_deploys_its_function_and_later_ones_run_what_runs(self, api: Api) -> None:

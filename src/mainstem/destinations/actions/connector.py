@@ -97,7 +97,7 @@ def failure_of(result: Result, deaths: int) -> Failure | None:
         return Retryable("ECONNRESET", progress=deaths + 1)
     is_retryable, reason = discard(result)
     if is_retryable:
-        return Retryable(reason, retry_after_seconds=result.retry_after_seconds, progress=deaths)
+        return Retryable(reason, result.message, retry_after_seconds=result.retry_after_seconds, progress=deaths)
     return Rejected(reason, result.message, is_fault=reason == "INTERNAL")
 
 

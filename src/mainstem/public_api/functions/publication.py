@@ -15,10 +15,13 @@ from mainstem.public_api.functions.function import (
     functions,
     insert_function_instances,
 )
+from mainstem.public_api.functions.settings import Setting
 from mainstem.vault import Vault
 
-_AT_SOURCE: Final = select(insert_function_instances).where(
-    insert_function_instances.c.source_id == bindparam("source_id"), insert_function_instances.c.enabled
+_AT_SOURCE: Final = (
+    select(insert_function_instances, functions.c.settings.label("definitions"))
+    .join(functions, functions.c.id == insert_function_instances.c.function_id)
+    .where(insert_function_instances.c.source_id == bindparam("source_id"), insert_function_instances.c.enabled)
 )
 
 
@@ -34,13 +37,13 @@ def config_of(db: Connection, vault: Vault, function_id: str) -> FunctionConfig 
 def source_use(db: Connection, row: Row[Any], settings: dict[str, Any]) -> FunctionUse | None:
     """The function that a source is, with the source's settings; None when it is none."""
     function = find_by_catalog_id(db, row.workspace_id, row.metadata_id, ResourceType.SOURCE)
-    return None if function is None else FunctionUse(row.id, function.id, settings)
+    return None if function is None else FunctionUse(row.id, function.id, settings, _sensitive(function.settings))
 
 
 def destination_use(db: Connection, row: Row[Any], settings: dict[str, Any]) -> FunctionUse | None:
     """The function that a destination is, with the destination's settings; None when it is none."""
     function = find_by_catalog_id(db, row.workspace_id, row.metadata_id, ResourceType.DESTINATION)
-    return None if function is None else FunctionUse(row.id, function.id, settings)
+    return None if function is None else FunctionUse(row.id, function.id, settings, _sensitive(function.settings))
 
 
 def inserts_of_source(db: Connection, vault: Vault, source_id: str) -> dict[str, FunctionUse]:
@@ -51,4 +54,8 @@ def inserts_of_source(db: Connection, vault: Vault, source_id: str) -> dict[str,
 
 def _insert_use(vault: Vault, row: Row[Any]) -> FunctionUse:
     settings = msgspec.json.decode(vault.open(row.settings, row.id), type=dict[str, Any])
-    return FunctionUse(row.id, row.function_id, settings)
+    return FunctionUse(row.id, row.function_id, settings, _sensitive(row.definitions))
+
+
+def _sensitive(definitions: str) -> tuple[str, ...]:
+    return tuple(each.name for each in msgspec.json.decode(definitions, type=list[Setting]) if each.sensitive)
