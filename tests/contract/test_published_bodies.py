@@ -223,7 +223,7 @@ class TestDestinations:
 class TestFunctions:
     @pytest.mark.parametrize(("kind", "own"), [("SOURCE", {}), ("INSERT_SOURCE", published.INSERT_SOURCE)])
     @proves("createFunction", "getFunction", "updateFunction", "listFunctions", level=5)
-    def test_a_function(self, api: Api, kind: str, own: dict[str, Any]) -> None:
+    def test_a_function_is_answered_as_published(self, api: Api, kind: str, own: dict[str, Any]) -> None:
         sent = {
             "displayName": "My test function",
             "description": "My function description",
@@ -282,7 +282,7 @@ def test_a_reverse_etl_model(api: Api) -> None:
 
 
 @proves("createLabel", "listLabels", level=5)
-def test_labels(api: Api) -> None:
+def test_labels_are_answered_as_published(api: Api) -> None:
     label = {"key": "region", "value": "eu", "description": "European Union"}
     same({"label": label}, api.post("/labels", {"label": label}).data)
     prod = {"key": "environment", "value": "prod"}
@@ -352,7 +352,7 @@ class TestWarehouses:
 
 class TestTrackingPlans:
     @proves("createTrackingPlan", "getTrackingPlan", level=5)
-    def test_a_tracking_plan(self, api: Api) -> None:
+    def test_a_tracking_plan_is_answered_as_published(self, api: Api) -> None:
         sent = {"name": "My Tracking Plan", "description": "My Tracking Plan Description", "type": "LIVE"}
         made = api.post("/tracking-plans", sent).data
         same({"trackingPlan": published.PLAN | sent}, made)
@@ -415,7 +415,7 @@ class TestTransformations:
 
 class TestPeople:
     @proves("createInvites", "deleteInvites", level=5)
-    def test_invites(self, api: Api) -> None:
+    def test_invites_are_answered_as_published(self, api: Api) -> None:
         asked = people.permission(api, "Source Admin")
         sent = {"invites": [{"email": "foo@example.com", "permissions": [asked]}]}
         same({"emails": ["foo@example.com"]}, api.post("/invites", sent).data)
@@ -473,14 +473,14 @@ class TestPeople:
         same(invited, api.get(f"/groups/{group_id}/invites").data)
 
     @proves("listRoles", level=5)
-    def test_roles(self, api: Api) -> None:
+    def test_roles_are_answered_as_published(self, api: Api) -> None:
         roles = api.get("/roles").data
         same({"roles": Many({"id": ID, "name": str, "description": str}, at_least=2), "pagination": dict}, roles)
         assert {"Source Read-only", "Workspace Owner"} <= {each["name"] for each in roles["roles"]}
 
 
 @proves("getWorkspace", level=5)
-def test_the_workspace(api: Api) -> None:
+def test_the_workspace_is_answered_as_published(api: Api) -> None:
     same({"workspace": {"id": api.workspace.id, "name": "Acme", "slug": "acme"}}, api.get("/").data)
 
 

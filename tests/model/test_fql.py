@@ -138,7 +138,7 @@ TRUE = {
 
 
 @pytest.mark.parametrize("statement", TRUE.values(), ids=TRUE.keys())
-def test_this_is_true(statement: str) -> None:
+def test_the_event_matches(statement: str) -> None:
     assert fql.parse(statement).matches(EVENT) is True
 
 

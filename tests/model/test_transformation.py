@@ -153,7 +153,9 @@ def test_only_a_track_event_gets_a_new_name() -> None:
         ),
     ],
 )
-def test_renames(renames: list[tuple[str, str]], before: dict[str, Any], after: dict[str, Any]) -> None:
+def test_a_property_moves_with_all_that_lies_in_it(
+    renames: list[tuple[str, str]], before: dict[str, Any], after: dict[str, Any]
+) -> None:
     assert properties(one(property_renames=tuple(renames)), **before) == after
 
 
@@ -264,7 +266,7 @@ def test_every_algorithm_goes_with_and_without_a_key(name: str) -> None:
     assert keyed == hmac.digest(b"k", b"v", name.lower()).hex()
 
 
-def test_the_encodings() -> None:
+def test_a_hash_is_written_in_the_encoding_that_is_asked_for() -> None:
     digest = hashlib.sha256(b"subject").digest()
     encoded = {
         "HEX": digest.hex(),
@@ -501,7 +503,7 @@ def test_an_event_name_is_for_track_events() -> None:
     assert fields("all", new_event_name="X") == []
 
 
-def test_the_limits() -> None:
+def test_more_than_a_transformation_may_hold_is_a_fault() -> None:
     ten = tuple(f"properties.p{n}" for n in range(11))
     assert fields(property_value_transformations=values(*ten)) == ["propertyValueTransformations[0].propertyPaths"]
     eleven = tuple(((f"properties.p{n}",), "v") for n in range(11))

@@ -333,7 +333,7 @@ DESTINATIONS = st.lists(
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.lists(ITEMS, max_size=6), min_size=1, max_size=4), DESTINATIONS, st.booleans())
-def test_sums_agree(batches, destinations, enabled):
+def test_what_came_in_is_the_sum_of_the_outcomes(batches, destinations, enabled):
     config = source(
         "src",
         *(

@@ -105,7 +105,7 @@ def test_a_message_id_is_a_key_of_its_workspace_whatever_the_source():
         ({"originalTimestamp": "x", "timestamp": "2012-12-02T00:30:08Z"}, "2012-12-02T00:30:08.000Z", None),
     ],
 )
-def test_timestamps(sent, timestamp, original):
+def test_a_timestamp_is_corrected_by_the_clock_of_its_sender(sent, timestamp, original):
     payload = normal(sent).payload
     assert payload["timestamp"] == timestamp
     client_time = sent.get("timestamp") or sent.get("originalTimestamp")

@@ -78,7 +78,7 @@ def test_no_filter_hides_that_a_type_is_unsupported():
         ("text", True),
     ],
 )
-def test_the_integrations_object(integrations, goes):
+def test_the_integrations_object_says_where_an_event_goes(integrations, goes):
     result = verdict(destination("dst", "Mixpanel"), integrations=integrations)
     assert (result != "FILTERED_BY_INTEGRATIONS_OBJECT") is goes
 
@@ -97,7 +97,7 @@ def test_a_destination_that_is_off_by_default_wants_to_be_named(integrations, go
     assert (result != "FILTERED_BY_INTEGRATIONS_OBJECT") is goes
 
 
-def test_a_filter_drops():
+def test_what_a_filter_drops_is_filtered_by_rules():
     drop = FilterConfig("f", "event = 'E'", ({"type": "DROP"},), enabled=True)
     assert verdict(destination("d", "W", drop)) == "FILTERED_BY_RULES"
 

@@ -121,7 +121,9 @@ def test_head_is_answered_without_the_image(served: Served) -> None:
         ([("a.", "1"), (".b", "2"), ("", "3")], {"a": {"": "1"}, "": "3"}),
     ],
 )
-def test_names_that_meet(pairs: list[tuple[str, str]], expected: dict[str, Any]) -> None:
+def test_of_names_that_meet_the_later_wins_and_objects_join(
+    pairs: list[tuple[str, str]], expected: dict[str, Any]
+) -> None:
     assert nest(pairs) == expected
 
 
