@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 
 from commands.furnished import JAVASCRIPT, PLANTED, asking, flags, furnish, new_folder
 from mainstem.__main__ import main
+from mainstem.commands.workspaces import Bar
 from mainstem.workspace_files import kinds
 from mainstem.workspace_files.kinds import KINDS
 
@@ -213,7 +215,9 @@ def test_a_file_of_write_keys_is_for_nobody_else_to_read(furnished: Path, tmp_pa
     assert {*json.loads(file.read_text()).values()} == {
         key for keys in write_keys(furnished).values() for key in keys
     }
-    assert not [key for key in json.loads(file.read_text()).values() if key in (tmp_path / "w.json").read_text()]
+    assert run(furnished, "export", "--format", "terraform", "--out", str(tmp_path)) == 0
+    for written in (tmp_path / "w.json", tmp_path / "main.tf"):
+        assert not [key for key in json.loads(file.read_text()).values() if key in written.read_text()]
 
 
 def test_the_token_of_an_invite_stays_when_its_roles_change(
@@ -278,6 +282,28 @@ def test_what_an_export_read_stands_in_the_audit_trail(furnished: Path, capsys: 
     exported(furnished, capsys)
     assert retrieved() == before + 2  # one for each space
     assert main(["audit", "verify", *flags(furnished)]) == 0
+
+
+class Screen(io.StringIO):
+    """What is written to a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_bar_of_a_section_grows_on_a_terminal_and_what_is_said_meanwhile_has_a_line_of_its_own() -> None:
+    screen = Screen()
+    bar = Bar(screen)
+    watch = bar.section("sources")
+    watch(1, 4)
+    bar.say("listSources: the server answered 429; waiting 7 seconds")
+    watch(2, 4)
+    bar.ended("sources", 4, "")
+    begun, said, ended = screen.getvalue().split("\r\x1b[K")
+    assert "[######                  ] 1 of 4" in begun
+    assert said.startswith("listSources: the server answered 429; waiting 7 seconds\n\r")
+    assert "[############            ] 2 of 4" in said
+    assert ended.split() == ["sources", "4"]
 
 
 def change(text: str, section: str, index: int, **fields: Any) -> str:
