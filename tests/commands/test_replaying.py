@@ -414,6 +414,13 @@ def test_a_file_that_cannot_be_used_is_refused_with_its_name(read: Any, content:
         read(tmp_path / "none.json")
 
 
+def test_a_function_that_does_not_parse_is_refused_with_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "function.js"
+    path.write_text("async function onTrack(event) {\n  return {;\n}")
+    with pytest.raises(Senseless, match=r"function\.js: Unexpected token ';' \(line 2, column 11\)"):
+        trial_files.read_function(path, "")
+
+
 def test_a_function_that_would_really_send_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "function.json"
     path.write_text(json.dumps({"code": "x", "resourceType": "DESTINATION"}))

@@ -79,6 +79,15 @@ def test_code_that_takes_too_long_to_read_is_at_fault_for_it(monkeypatch: pytest
     assert check("let a;") is None, "the next is read by another process"
 
 
+def test_a_process_that_somebody_ended_is_no_fault_of_the_code() -> None:
+    assert check("1") is None
+    process = parse._parser._process
+    assert process is not None
+    process.kill()
+    process.wait()
+    assert check("function onTrack() {}") is None
+
+
 def test_threads_may_ask_at_once() -> None:
     sources = [f"let a{n};" + "\n" * n + ("?" if n % 3 == 0 else "") for n in range(40)]
     with ThreadPoolExecutor(8) as threads:

@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from mainstem.commands.replaying import Senseless
+from mainstem.errors import SandboxUnavailable
 from mainstem.model import destination_filter, fql, rule_schema, transformation
 from mainstem.model.fql_syntax import FqlError
 from mainstem.model.snapshot import (
@@ -25,6 +26,7 @@ from mainstem.model.snapshot import (
 )
 from mainstem.public_api.tracking_plans.rules import RuleInput
 from mainstem.public_api.transformations import Parts, as_config
+from mainstem.sandbox import check
 
 TRIAL: Final = "trial"
 """The id of what has none of its own."""
@@ -93,6 +95,12 @@ def read_function(path: Path, destination_id: str) -> FunctionConfig:
     kind = found.resource_type or ("INSERT_DESTINATION" if destination_id else "INSERT_SOURCE")
     if kind not in ("INSERT_DESTINATION", "INSERT_SOURCE"):
         raise Senseless(f"{path}: only insert functions can be tried dry; `mainstem function test` runs the others")
+    try:
+        fault = check(found.code)
+    except SandboxUnavailable as error:
+        raise Senseless(str(error)) from None
+    if fault is not None:
+        raise Senseless(f"{path}: {fault.message} (line {fault.line}, column {fault.column})")
     return FunctionConfig(TRIAL, TRIAL, kind, found.code)
 
 

@@ -59,6 +59,8 @@ class _Parser:
         with self._lock:
             if self._timer is not None:
                 self._timer.cancel()
+            if self._process is not None and self._process.poll() is not None:
+                self._end()  # by somebody else, since the last question
             process = self._process or self._start()
             answer = _ask(process, source, _SECONDS)
             if answer is None:
