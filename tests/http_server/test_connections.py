@@ -146,6 +146,20 @@ def test_who_asks_before_sending_enough_is_told_to_go_on(running: Running) -> No
         assert bodies(until_closed(connection)) == [b"2 bytes"]
 
 
+async def broken(_: Request) -> Answer:
+    raise RuntimeError("made for the test")
+
+
+def test_a_request_that_brings_the_application_down_ends_the_connection_and_nothing_else(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with Running(broken, TERMS) as server:
+        for _ in range(2):
+            with server.raw(post(b"a")) as connection, contextlib.suppress(ConnectionResetError):
+                assert until_closed(connection) == b""
+    assert caplog.text.count("a request was not answered") == 2
+
+
 def test_several_servers_can_share_an_address(told: Told) -> None:
     other = Told()
     with (

@@ -11,12 +11,14 @@ import asyncio
 import collections
 import functools
 import http
+import logging
 from typing import Final, cast
 
 import httptools
 
 from mainstem.http_server.messages import Answer, App, Request, Terms
 
+_log: Final = logging.getLogger("mainstem.http_server")
 MAX_HEAD_BYTES: Final = 128 * 1024  # an event by image is up to 32 KB, three times as much when escaped
 _WITHOUT_BODY: Final = frozenset({http.HTTPStatus.NO_CONTENT, http.HTTPStatus.NOT_MODIFIED})
 _REASONS: Final = {status.value: status.phrase for status in http.HTTPStatus}
@@ -196,6 +198,10 @@ class Connection(asyncio.Protocol):
     def _answer(self, answering: asyncio.Task[Answer]) -> None:
         self._answering = None
         if self._transport.is_closing() or answering.cancelled():
+            return
+        if (failure := answering.exception()) is not None:  # which no application should: nobody waits for ever
+            _log.error("a request was not answered", exc_info=failure)
+            self._transport.abort()
             return
         if self._clock.is_stopping or not self._keeps_alive:
             self._is_last = True
