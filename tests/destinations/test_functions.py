@@ -274,6 +274,17 @@ async def test_what_a_source_function_emits_enters_as_requests_with_ids_of_their
     assert json.loads(identify.body)["messageId"] == "own"
 
 
+async def test_sensitive_settings_do_not_get_into_the_log_of_a_function() -> None:
+    logs = ["calling with k3y-1 and k3y-1-longer", "eu, inner, ab"]
+    world = World(lambda _invocation: Ended(how="thrown", error="Error", message="k3y-1 is refused", logs=logs))
+    settings = {"key": "k3y-1", "map": {"a": "inner"}, "list": ["k3y-1-longer"], "short": "ab", "region": "eu"}
+    use = FunctionUse("i1", "f1", settings, ("key", "map", "list", "short", "gone"))
+    await world.functions.call(use, "onTrack", b"{}", "m1")
+    (entry,) = world.log
+    assert entry.message == "[hidden] is refused"
+    assert entry.logs == ("calling with [hidden] and [hidden]", "eu, [hidden], ab")
+
+
 async def test_objects_that_a_source_function_sets_are_named_in_its_log() -> None:
     world = World(lambda _invocation: Ended(how="returned", emitted=[b'{"type":"set","collection":"c","id":"1"}']))
     left = await world.functions.as_source(USE).perform(Message(b"{}", 0, 0, "src", "7.0"), HTTP)

@@ -36,6 +36,7 @@ from mainstem.sandbox import Code, Ended, Invocation, Sandbox
 
 DEFAULT_BATCH: Final = 20
 MAX_BATCH: Final = 400
+_SHORTEST_SECRET: Final = 4
 _THROWN: Final = {
     "EventNotSupported": "unsupported_event_type",
     "InvalidEventPayload": "message_rejected",
@@ -101,9 +102,10 @@ class Functions:
         self, use: FunctionUse, function: FunctionConfig | None, handler: str, message_id: str, ended: Ended
     ) -> None:
         version = function.version if function is not None else ""
+        message, *logs = _without_secrets([ended.message, *ended.logs], use)
         entry = FunctionLogEntry(
             time.time_ns() // 1_000_000, use.function_id, version, use.id, message_id, handler, ended.how,
-            ended.error, ended.message, tuple(ended.logs), ended.milliseconds,
+            ended.error, message, tuple(logs), ended.milliseconds,
         )  # fmt: skip
         self._keep([entry])
 
@@ -317,6 +319,23 @@ def _of_status(answer: Any) -> Failure | None:
         return None
     told = f"onBatch answered {status}: {str(answer.get('errormessage') or '')[:1000]}".rstrip(": ")
     return Retryable("retry", told) if status == 429 or status >= 500 else Filtered("bad_request", told)
+
+
+def _without_secrets(texts: list[str], use: FunctionUse) -> list[str]:
+    """`texts` without the values of sensitive settings, as they are; very short ones would hide half of a text."""
+    values = [value for name in use.sensitive for value in _texts(use.settings.get(name))]
+    for value in sorted(values, key=len, reverse=True):
+        if len(value) >= _SHORTEST_SECRET:
+            texts = [text.replace(value, "[hidden]") for text in texts]
+    return texts
+
+
+def _texts(value: Any) -> list[str]:
+    """The texts in the value of a setting, which is one, a list of them, or an object of them."""
+    if isinstance(value, str):
+        return [value]
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [each for each in inner if isinstance(each, str)]
 
 
 def _emitted(message: Message, place: int, call: bytes) -> NewEntry | None:
