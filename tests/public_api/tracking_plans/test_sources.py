@@ -166,6 +166,18 @@ def test_each_change_of_a_connected_plan_is_published(
     assert data_plane.current.sources[source["id"]].tracking_plan_id == ""
 
 
+def test_only_a_change_that_the_data_plane_can_see_is_published(
+    api: Api, data_plane: LiveSnapshot, url: str, source: dict[str, Any]
+) -> None:
+    connect(api, url, source["id"])
+    before = data_plane.refresh().version
+    api.patch(url, {"description": "What the shop sends"})
+    assert api.get(url).data["trackingPlan"]["description"] == "What the shop sends"
+    assert data_plane.refresh().version == before
+    api.patch(url, {"description": None, "name": "Store"})
+    assert data_plane.refresh().version > before
+
+
 def test_a_plan_goes_from_the_data_plane_with_its_last_source(
     api: Api, data_plane: LiveSnapshot, plan: dict[str, Any], url: str, source: dict[str, Any]
 ) -> None:
