@@ -34,7 +34,7 @@ def server(tmp_path: Path) -> Iterator[RunningServer]:
         running.wait_until_it_answers()
         yield running
     finally:
-        running.stop()
+        running.stop()  # tests kill it
 
 
 def children(pid: int) -> list[int]:
