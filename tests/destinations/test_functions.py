@@ -178,6 +178,14 @@ async def test_without_a_batch_handler_each_event_goes_alone_and_nobody_asks_aga
     assert [each.handler for _, each in world.sandbox.asked] == ["onBatch", *["onTrack"] * 4]
 
 
+async def test_events_wait_for_each_other_only_until_the_function_is_known_to_have_no_batch_handler() -> None:
+    connection = World(lambda _invocation: Ended(how="no_handler")).functions.as_destination(USE)
+    assert connection.perform_batch is not None
+    assert connection.group("") == USE.id
+    await connection.perform_batch([message("a"), message("b")], HTTP)
+    assert connection.group("") is None
+
+
 @pytest.mark.parametrize(("batch_max", "size"), [(0, 20), (100, 100), (1_000, 400)])
 def test_a_batch_holds_twenty_events_or_what_the_function_asks_for_up_to_400(batch_max: int, size: int) -> None:
     assert World(returns(None), batch_max=batch_max).functions.as_destination(USE).max_batch == size

@@ -72,14 +72,17 @@ class Functions:
 
     async def _call_batch(self, use: FunctionUse, messages: Sequence[Message]) -> Ended:
         """Call onBatch, unless this version is known to have none."""
-        function = self._find(use.function_id)
-        version = (use.function_id, function.version if function is not None else "")
+        version = self._version(use)
         if version in self._without_batch:
             return Ended(how="no_handler")
         ended = await self.call(use, "onBatch", _array(messages), messages[0].message_id)
         if ended.how == "no_handler":
             self._without_batch.add(version)
         return ended
+
+    def _version(self, use: FunctionUse) -> tuple[str, str]:
+        function = self._find(use.function_id)
+        return use.function_id, function.version if function is not None else ""
 
     async def call(self, use: FunctionUse, handler: str, argument: bytes, message_id: str) -> Ended:
         """Call a handler and log it. A function that is not deployed ends as bad_code. Raises Retryable while
@@ -203,7 +206,11 @@ class Functions:
     # ---- parts of them
 
     def _batched(self, use: FunctionUse, perform: Perform, perform_batch: PerformBatch) -> Connection:
-        return Connection(perform, perform_batch, lambda _subscription_id: use.id, self.batch_max(use))
+        def group(_subscription_id: str) -> str | None:
+            """Known to have no onBatch, its events go alone: together, the slowest would hold up the others' next."""
+            return None if self._version(use) in self._without_batch else use.id
+
+        return Connection(perform, perform_batch, group, self.batch_max(use))
 
     async def _inserted(self, use: FunctionUse, message: Message) -> Message:
         """The message as an insert function's handler returned it. Raises what became of it otherwise."""
