@@ -36,7 +36,7 @@ _BEGIN_READING: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _BEGIN_WRITING: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({WRITERS})"
 _UNAVAILABLE: Final = (OperationalError, InterfaceError, InternalError)  # of the server; the others are of rows
 _ON_CONNECT: Final = "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'"
-_CONNECTIONS: Final = 16  # kept open by a process, as many as it has threads for calls
+_CONNECTIONS: Final = 16  # kept open by a process; a call whose thread finds none waits for one
 _MORE_CONNECTIONS: Final = 4  # closed after use
 _WAIT_SECONDS: Final = 10
 
