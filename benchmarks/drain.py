@@ -37,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--rate", type=int, default=300, help="events a second")
-    parser.add_argument("--outage", type=int, default=20, help="seconds for which the partner is down")
+    parser.add_argument("--outage", type=int, default=10, help="seconds for which the partner is down")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--kind", nargs="+", default=kinds.installed(), choices=kinds.installed())
     options = parser.parse_args()

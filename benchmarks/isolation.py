@@ -35,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--rate", type=int, default=50, help="events a second, for each of the ten destinations")
-    parser.add_argument("--seconds", type=int, default=15, help="length of each measurement")
+    parser.add_argument("--seconds", type=int, default=10, help="length of each measurement")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--kind", nargs="+", default=kinds.installed(), choices=kinds.installed())
     options = parser.parse_args()

@@ -55,13 +55,17 @@ def main() -> int:
 
 
 def run(name: str) -> Results:
-    """The JSON that a benchmark prints last."""
+    """The JSON that a benchmark prints last; nothing when it fails, which is told."""
     sys.stderr.write(f"bench: {name} …\n")
     began = time.monotonic()
     command = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), "--json"]
-    output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-    sys.stderr.write(f"bench: {name} took {time.monotonic() - began:.0f} s\n")
-    result: Results = json.loads(output.strip().splitlines()[-1])
+    ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    took = time.monotonic() - began
+    if ran.returncode:  # the others are worth having all the same
+        sys.stderr.write(f"bench: {name} failed after {took:.0f} s\n")
+        return {}
+    sys.stderr.write(f"bench: {name} took {took:.0f} s\n")
+    result: Results = json.loads(ran.stdout.strip().splitlines()[-1])
     return result
 
 
@@ -100,7 +104,7 @@ def scorecard(results: Mapping[str, Results]) -> str:
             try:
                 measured = read(results[benchmark])
             except KeyError:
-                measured = "not measured: something that it needs is not installed"
+                measured = "not measured: it failed, or something that it needs is not installed"
             rows.append(f"| {number} | {figure} | {target} | {measured} |")
     return "\n".join(rows) + "\n"
 
