@@ -472,6 +472,16 @@ class TestIntegrations:
         public_api.wait_for_count("successfully-received", connection, 4)
         public_api.wait_for_count("successful-delivery", connection, 0)
 
+    def test_an_event_that_says_no_to_all_destinations_leaves_its_source_whole_for_warehouses(
+        self, server: RunningServer, tracking: httpx.Client, public_api: PublicApi, connection: Connection
+    ) -> None:
+        track(tracking, connection, integrations={"All": False})
+        public_api.wait_for_count("filtered-at-destination", connection, 1)
+        public_api.wait_for_count("successfully-received", connection, 1)
+        public_api.wait_for_count("filtered-at-source", connection, 0)
+        kept = mainstem(server, "replay", "--from", "1h", "--source", connection.source_id, "--dry-run")
+        assert kept.startswith("1 event")
+
     def test_what_the_browser_sent_itself_is_not_sent_again(
         self, tracking: httpx.Client, public_api: PublicApi, connection: Connection, sink: Sink
     ) -> None:
