@@ -203,8 +203,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "minutes are refused over more than four hours": ("test_what_breaks_a_limit_is_refused_naming_the_parameter",),
     "a preview of a filter that drops is null": ("test_a_dropped_payload_has_a_null_result",),
 }
-"""What is promised, and the tests of it. Warehouses are connected and not filled yet, so what is looked at is what they
-will be filled from."""
+"""What is promised, and the tests of it. Warehouses are not filled yet; what they will be filled from is tested."""
 
 
 @cache
