@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -291,6 +292,16 @@ async def test_sensitive_settings_do_not_get_into_the_log_of_a_function() -> Non
     (entry,) = world.log
     assert entry.message == "[hidden] is refused"
     assert entry.logs == ("calling with [hidden] and [hidden]", "eu, [hidden], ab")
+
+
+async def test_a_sensitive_setting_is_hidden_in_a_header_that_was_encoded_too() -> None:
+    logs = [f"Basic {base64.b64encode(b'user:p4ssw0rd-1').decode()}"]
+    world = World(lambda _invocation: Ended(how="returned", logs=logs))
+    use = FunctionUse("i1", "f1", {"key": "p4ssw0rd-1"}, ("key",))
+    await world.functions.call(use, "onTrack", b"{}", "m1")
+    (entry,) = world.log
+    assert entry.logs[0].startswith("Basic dXNlcj")  # "user", and the bits that follow it
+    assert "[hidden]" in entry.logs[0]
 
 
 async def test_objects_that_a_source_function_sets_are_named_in_its_log() -> None:

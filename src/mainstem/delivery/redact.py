@@ -2,33 +2,28 @@
 
 What counts as secret is a judgement: settings that their catalogue entry calls a password, or whose name says so,
 and values of headers and credentials in URLs that an operator set; and, whoever set them, headers and parameters of
-URLs whose name says so. A secret is found as it is and as JSON, URLs, hex and base64 write it, in base64 also within
-what was encoded.
+URLs whose name says so.
 """
 
 from __future__ import annotations
 
-import base64
 import functools
-import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
-from urllib.parse import quote, quote_plus, unquote
+from urllib.parse import unquote
 
 from mainstem.destinations.actions import catalogue
 from mainstem.destinations.base import Exchange
+from mainstem.destinations.hiding import HIDDEN, SHORTEST, Hiding
 from mainstem.model.snapshot import DestinationConfig
 from mainstem.model.trace import Exchanged
 
-HIDDEN: Final = "[hidden]"
 MAX_BODY_CHARACTERS: Final = 4 * 1024
 MAX_URL_CHARACTERS: Final = 2 * 1024
 MAX_HEADERS: Final = 50
 MAX_HEADER_CHARACTERS: Final = 512
 _MAY_BE_CUT_BYTES: Final = 4_000  # connectors cut bodies at 4 KB
-_SHORTEST: Final = 4  # of what is hidden wherever it stands; shorter ones would hide half of every text
-_SHORTEST_ENCODED: Final = 8
 
 _NAMED: Final = re.compile(
     r"secret|passw|token|auth|api.?key|access.?key|private|credential|licen[cs]e.?key|write.?key|signing|cookie|session",
@@ -44,7 +39,7 @@ class Redactor:
 
     def __init__(self, secrets: Collection[str]) -> None:
         self.secrets: Final = frozenset(each for each in secrets if each)
-        self._forms = sorted({form for each in self.secrets for form in _forms(each)}, key=len, reverse=True)
+        self._hiding = Hiding(self.secrets)
         self._short = functools.lru_cache(256)(self._of_short)
 
     def of(self, exchange: Exchange) -> Exchanged:
@@ -65,7 +60,7 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """A body without secrets; also without the beginning of one where it was cut."""
-        cleaned = self._without_forms(text)
+        cleaned = self._hiding.of(text)
         if len(text.encode(errors="replace")) >= _MAY_BE_CUT_BYTES:
             cleaned = self._without_torn(cleaned.rstrip("\N{REPLACEMENT CHARACTER}"))
         return cleaned[:MAX_BODY_CHARACTERS]
@@ -79,17 +74,11 @@ class Redactor:
         if _NAMED.search(name) or value in self.secrets:
             return HIDDEN
         cleaned = _CREDENTIALS.sub(f"{HIDDEN}@", _PARAMETER.sub(_without_value, value))
-        return self._without_forms(cleaned)[: MAX_HEADER_CHARACTERS if name else MAX_URL_CHARACTERS]
-
-    def _without_forms(self, text: str) -> str:
-        for form in self._forms:  # one by one: a pattern of all of them takes ten times as long
-            if form in text:
-                text = text.replace(form, HIDDEN)
-        return text
+        return self._hiding.of(cleaned)[: MAX_HEADER_CHARACTERS if name else MAX_URL_CHARACTERS]
 
     def _without_torn(self, text: str) -> str:
-        for form in self._forms:
-            for length in range(min(len(form) - 1, len(text)), _SHORTEST - 1, -1):
+        for form in self._hiding.forms:
+            for length in range(min(len(form) - 1, len(text)), SHORTEST - 1, -1):
                 if text.endswith(form[:length]):
                     return text[:-length] + HIDDEN
         return text
@@ -134,27 +123,3 @@ def _of_credentials(text: str) -> Iterator[str]:
 def _without_value(found: re.Match[str]) -> str:
     before, name, value = found.groups()
     return f"{before}{name}={HIDDEN if _NAMED.search(name) or name.lower() in _KEYS else value}"
-
-
-def _forms(secret: str) -> Iterator[str]:
-    """How a secret may be written; only itself when it is too short to be told from other text."""
-    if len(secret) < _SHORTEST:
-        return
-    yield secret
-    yield json.dumps(secret)[1:-1]
-    yield json.dumps(secret, ensure_ascii=False)[1:-1]
-    yield json.dumps(secret)[1:-1].replace("/", "\\/")
-    for quoted in (quote(secret), quote(secret, safe=""), quote_plus(secret)):
-        yield quoted
-        yield re.sub("%[0-9A-F]{2}", lambda code: code.group().lower(), quoted)
-    data = secret.encode("utf-8", "surrogatepass")
-    if len(data) >= _SHORTEST_ENCODED:
-        yield data.hex()
-        yield data.hex().upper()
-    for shift in range(3):  # where it begins among the groups of three bytes that base64 encodes
-        encoded = base64.b64encode(bytes(shift) + data).decode()
-        first = -(-shift * 8 // 6)
-        last = (shift + len(data)) * 8 // 6  # the next character has bits of what follows
-        if last - first >= _SHORTEST_ENCODED - 2:
-            yield encoded[first:last]
-            yield encoded[first:last].replace("+", "-").replace("/", "_")

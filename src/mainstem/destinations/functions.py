@@ -28,6 +28,7 @@ from mainstem.destinations.base import (
     Rejected,
     Retryable,
 )
+from mainstem.destinations.hiding import Hiding
 from mainstem.errors import SandboxUnavailable
 from mainstem.model.event import EVENT_TYPES, Event, Received, to_record
 from mainstem.model.ports import EntryKind, FunctionLogEntry, NewEntry
@@ -36,7 +37,6 @@ from mainstem.sandbox import Code, Ended, Invocation, Sandbox
 
 DEFAULT_BATCH: Final = 20
 MAX_BATCH: Final = 400
-_SHORTEST_SECRET: Final = 4
 _THROWN: Final = {
     "EventNotSupported": "unsupported_event_type",
     "InvalidEventPayload": "message_rejected",
@@ -329,12 +329,9 @@ def _of_status(answer: Any) -> Failure | None:
 
 
 def _without_secrets(texts: list[str], use: FunctionUse) -> list[str]:
-    """`texts` without the values of sensitive settings, as they are; very short ones would hide half of a text."""
-    values = [value for name in use.sensitive for value in _texts(use.settings.get(name))]
-    for value in sorted(values, key=len, reverse=True):
-        if len(value) >= _SHORTEST_SECRET:
-            texts = [text.replace(value, "[hidden]") for text in texts]
-    return texts
+    """`texts` without the values of sensitive settings, however they are written."""
+    hiding = Hiding(value for name in use.sensitive for value in _texts(use.settings.get(name)))
+    return [hiding.of(text) for text in texts]
 
 
 def _texts(value: Any) -> list[str]:
