@@ -111,6 +111,12 @@ def test_a_life_is_told_in_order_with_changes_attempts_and_outcome() -> None:
     assert places == sorted(places)
 
 
+def test_an_event_of_a_source_without_destinations_has_an_outcome_too() -> None:
+    alone = {"bodies": [b"{}"], "changes": [Change("normalize", "", [0], [0])], "queued": []}
+    outcome = Told(passage(**alone)).text().partition("Outcome\n")[2]
+    assert outcome.strip() == "received; its source had no destination that was enabled"
+
+
 def test_an_attempt_says_what_is_known_beyond_its_reason() -> None:
     block = attempt(1, "filtered_at_destination", "bad_request")
     (one,) = block.attempts

@@ -133,6 +133,8 @@ class _Told:
         for one in life.passes:
             for fate in fates(one):
                 yield f"  {self.fate(fate)}"
+            if not fates(one):
+                yield "  received; its source had no destination that was enabled"
 
     def _pass(self, message_id: str, one: Pass) -> Iterator[str]:
         name = f" {compact(one.name)}" if one.name else ""
