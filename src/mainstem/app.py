@@ -305,8 +305,7 @@ def _when(stop: threading.Event, act: Callable[[], object]) -> None:
 
     def wait() -> None:
         stop.wait()
-        with contextlib.suppress(RuntimeError):  # the event loop ended by itself
-            act()
+        act()
 
     threading.Thread(target=wait, daemon=True).start()
 
